@@ -1,0 +1,105 @@
+"""The contracts between rooms. Each is small; one method is enough to join."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .records import Float32Array, Int32Array, Passage, Query, Ranking
+
+Role: TypeAlias = Literal["passage", "query"]
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderCard:
+    """All that could spoil a search without an error, written into every index manifest.
+
+    ``name`` is what the user typed; ``fingerprint`` changes when any vector could;
+    ``space`` is the fingerprint of the space's teacher: encoders of one space may meet.
+    ``max_length`` counts tokens, special ones included; 0 means that nothing is ever cut.
+    """
+
+    name: str
+    fingerprint: str
+    space: str
+    dim: int
+    similarity: Literal["cosine", "dot"]
+    pooling: str
+    max_length: int
+    passage_prefix: str = ""
+    query_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """vectors [n, dim] float32; tokens [n] int32, each text's length before any cut."""
+
+    vectors: Float32Array
+    tokens: Int32Array
+
+
+class Encoder(Protocol):
+    """Text to vectors. A vector depends on its text alone: batching moves it by at most 1e-6."""
+
+    @property
+    def card(self) -> EncoderCard: ...
+
+    def encode(self, texts: Sequence[str], role: Role) -> Encoded:
+        """Shape (len(texts), card.dim), float32, rows of unit length when similarity is cosine.
+
+        No text, no rows. An empty text is legal. The role chooses the prefix.
+        """
+        ...
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> Int32Array:
+        """[n] int32: what ``encode`` would report as ``tokens``, without encoding."""
+        ...
+
+    def encode_passages(self, texts: Sequence[str]) -> Float32Array:
+        return self.encode(texts, "passage").vectors
+
+    def encode_queries(self, texts: Sequence[str]) -> Float32Array:
+        return self.encode(texts, "query").vectors
+
+
+@runtime_checkable
+class Retriever(Protocol):
+    """Queries to candidates; its depth k is fixed when it is made."""
+
+    @property
+    def k(self) -> int: ...
+
+    def retrieve(self, queries: Sequence[Query]) -> list[Ranking]:
+        """One ranking a query, in the order of the queries, each of at most k rows."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What a reranker sees of one query: the ranking so far and its passages, row for row."""
+
+    ranking: Ranking
+    passages: Sequence[Passage]
+
+
+class Reranker(Protocol):
+    """A query and its candidates to better scores; the cascade does the sorting and the cutting.
+
+    ``keep`` is the stage's depth: the best ``keep`` candidates are scored, the rest are cut.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def keep(self) -> int: ...
+
+    def score(self, batch: Sequence[Candidates]) -> list[Float32Array]:
+        """One float32 array per query, a finite score per passage, higher is better.
+
+        No candidates, an empty array. Scores do not depend on the candidates' order.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Floor 2: a run and judgments to measures, intervals and tests."""
