@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .records import Float32Array, Int32Array, Passage, Query, Ranking
+    from .stopwatch import Stopwatch
 
 Role: TypeAlias = Literal["passage", "query"]
 
@@ -65,15 +66,20 @@ class Encoder(Protocol):
         return self.encode(texts, "query").vectors
 
 
-@runtime_checkable
 class Retriever(Protocol):
     """Queries to candidates; its depth k is fixed when it is made."""
 
     @property
+    def name(self) -> str: ...
+
+    @property
     def k(self) -> int: ...
 
-    def retrieve(self, queries: Sequence[Query]) -> list[Ranking]:
-        """One ranking a query, in the order of the queries, each of at most k rows."""
+    def retrieve(self, queries: Sequence[Query], clock: Stopwatch | None = None) -> list[Ranking]:
+        """One ranking a query, in the order of the queries, each of at most k rows.
+
+        What the stages inside cost is added to ``clock`` under their names.
+        """
         ...
 
 

@@ -1,0 +1,87 @@
+"""The command line: exit codes, and the list of commands. ``--help`` imports nothing heavy."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ..core.errors import TamisError
+from .commands.build import build
+from .commands.check import check
+from .commands.demo import demo
+from .commands.eval import evaluate
+from .commands.export import export
+from .commands.info import info
+from .commands.search import search
+
+app = typer.Typer(
+    name="tamis",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _name, _command in {
+    "build": build,
+    "search": search,
+    "eval": evaluate,
+    "check": check,
+    "info": info,
+    "export": export,
+    "demo": demo,
+}.items():
+    app.command(_name)(_command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        print(f"tamis {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def tamis(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is chosen.")] = False,
+) -> None:
+    """A passage search engine: build an index, search it, evaluate it.
+
+    Results go to standard output, progress and logs to standard error. Exit codes: 0 ok,
+    2 bad arguments, 3 missing dependency, 4 missing file, 5 bad data or mismatch,
+    6 failure while running, 7 partial.
+    """
+    del version
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(name)s: %(message)s"
+    )
+
+
+def main() -> None:
+    """Run the command line; errors raised on purpose become one message and an exit code."""
+    try:
+        app()
+    except TamisError as failure:
+        _leave(str(failure), failure.exit_code)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except FileNotFoundError as failure:
+        _leave(f"{failure.filename} does not exist", 4)
+    except OSError as failure:
+        _leave(f"{failure.filename or 'the system'}: {failure.strerror or failure}", 6)
+    except MemoryError:
+        _leave("out of memory: use a smaller --ann (sq8, ivfpq) or a machine with more", 6)
+
+
+def _leave(message: str, code: int) -> None:
+    print(f"tamis: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,1 +1,76 @@
 """BM25, row-aligned with the index: bm25s by default, Lucene on request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from .settings import Engine as Engine
+from .settings import LexicalSettings as LexicalSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from ...core.records import Query, Ranking
+
+
+class LexicalIndex(Protocol):
+    """A finished BM25 index. Row i is the i-th text that it was built from."""
+
+    def __len__(self) -> int:
+        """How many rows there are, those without any indexable token included."""
+        ...
+
+    def retrieve(self, queries: Sequence[Query], k: int) -> list[Ranking]:
+        """One ranking a query, in the order of the queries: the best k rows that score above 0.
+
+        A query whose words are all unknown or stop words gets an empty ranking. Memory holds the
+        scores of one query (Lucene: of one per core) at a time. Raises BadArguments when k < 1.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of files and memory; the index answers nothing afterwards."""
+        ...
+
+
+def build_lexical(
+    settings: LexicalSettings,
+    texts: Iterable[str],
+    folder: Path,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Index the texts (``Passage.full_text``) as rows 0, 1, ... into a folder, which is created.
+
+    The texts are read once and not kept. ``progress`` is called now and then with the number of
+    texts taken in since its last call. bm25s writes the same bytes for the same texts; Lucene
+    does not. Raises BadData when there is no text at all, MissingDependency, FailedWhileRunning.
+    """
+    if settings.engine == "lucene":
+        from .lucene import build_lucene
+
+        build_lucene(texts, folder, progress or _ignore)
+    else:
+        from .bm25s import build_bm25s
+
+        build_bm25s(settings, texts, folder, progress or _ignore)
+
+
+def open_lexical(settings: LexicalSettings, folder: Path) -> LexicalIndex:
+    """The index that ``build_lexical`` wrote with these settings.
+
+    Raises MissingResource when the folder holds none, BadData when it cannot be read, Mismatch
+    when bm25s built it with another k1 or b (Lucene takes them at search), MissingDependency.
+    """
+    if settings.engine == "lucene":
+        from .lucene import LuceneIndex
+
+        return LuceneIndex(settings, folder)
+    from .bm25s import Bm25sIndex
+
+    return Bm25sIndex(settings, folder)
+
+
+def _ignore(_: int) -> None:
+    """Progress that nobody watches."""

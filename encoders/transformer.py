@@ -1,0 +1,248 @@
+"""Any sentence-transformers model as an encoder, fed by token budget instead of by 32 texts.
+
+What a text means to the model (prompts, pooling, normalisation, maximum length) stays
+sentence-transformers' own; only the batching is ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.errors import BadArguments, BadData, MissingResource
+from ..core.protocols import Encoded, Encoder, EncoderCard
+from .model_files import fingerprint_of_model
+from .token_batches import token_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..core.protocols import Role
+    from ..core.records import Float32Array, Int32Array
+
+_CHUNK = 4096  # texts that are tokenised together, while the model works on the chunk before
+_BUDGET = {"cpu": 2048, "cuda": 65536}  # tokens of a batch, measured: see benchmarks/encode.py
+_PROMPTS = {"query": ("query",), "passage": ("document", "passage", "corpus")}
+_HARMLESS_MODULES = "sentence_transformers."
+
+
+class TransformerEncoder(Encoder):
+    """A sentence-transformers model, by hub name or local path.
+
+    Vectors equal ``SentenceTransformer.encode_query`` and ``encode_document`` to 1e-5. Weights
+    are read from safetensors only; code that lies in a model folder is run only when
+    ``trust_remote_code`` is set. Raises MissingResource when the model cannot be had.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        name: str | None = None,
+        device: str = "cpu",
+        trust_remote_code: bool = False,
+    ) -> None:
+        if Path(model).is_dir() and not trust_remote_code:
+            _refuse_foreign_code(Path(model))
+        self._model = _load(str(model), device, trust_remote_code)
+        self._device = device
+        self._prefix = {role: self._prompt(role) for role in _PROMPTS}
+        self._tokenizer = _fast_tokenizer(self._model, self._prefix.values())
+        self._card = self._describe(name or str(model), str(model))
+
+    @property
+    def card(self) -> EncoderCard:
+        return self._card
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> Int32Array:
+        if self._tokenizer is None:
+            return self._slow_counts(texts, role)
+        return self._tokenize(texts, role)[1]
+
+    def encode(self, texts: Sequence[str], role: Role) -> Encoded:
+        vectors = np.empty((len(texts), self._card.dim), np.float32)
+        tokens = np.empty(len(texts), np.int32)
+        if self._tokenizer is None:
+            if len(texts):
+                vectors[:] = self._slow_vectors(texts, role)
+            return Encoded(vectors, self._slow_counts(texts, role))
+        for start, encodings, counts in self._tokenized_chunks(texts, role):
+            kept = np.array([len(encoding.ids) for encoding in encodings], np.int32)
+            tokens[start : start + len(counts)] = counts
+            for rows in token_batches(kept, _BUDGET[self._device.partition(":")[0]]):
+                vectors[start + rows] = self._forward([encodings[row] for row in rows])
+        return Encoded(vectors, tokens)
+
+    def _tokenized_chunks(
+        self, texts: Sequence[str], role: Role
+    ) -> Iterator[tuple[int, list[Any], Int32Array]]:
+        """Chunks in order; while the caller works on one, a thread tokenises the next."""
+        starts = range(0, len(texts), _CHUNK)
+        with ThreadPoolExecutor(1, "tokenize") as thread:
+            ahead = None
+            for start in starts:
+                now = ahead or thread.submit(self._tokenize, texts[start : start + _CHUNK], role)
+                following = texts[start + _CHUNK : start + 2 * _CHUNK]
+                ahead = thread.submit(self._tokenize, following, role) if following else None
+                yield start, *now.result()
+
+    def _tokenize(self, texts: Sequence[str], role: Role) -> tuple[list[Any], Int32Array]:
+        """The Rust encodings, cut to the maximum length, and each text's length before the cut."""
+        tokenizer = self._tokenizer
+        backend = tokenizer.backend_tokenizer
+        backend.no_padding()
+        if self._max_length():
+            backend.enable_truncation(self._max_length())
+        else:
+            backend.no_truncation()
+        prefix = self._prefix[role]
+        encodings = backend.encode_batch([prefix + text for text in texts])
+        special = tokenizer.num_special_tokens_to_add()
+        counts = [
+            len(encoding.ids) + sum(len(more.ids) - special for more in encoding.overflowing)
+            for encoding in encodings
+        ]
+        return encodings, np.array(counts, np.int32)
+
+    def _forward(self, encodings: list[Any]) -> Float32Array:
+        """Vectors of one batch, [len(encodings), dim]."""
+        import torch
+
+        width = max(len(encoding.ids) for encoding in encodings)
+        wanted = self._tokenizer.model_input_names
+        features = {"input_ids": np.full((len(encodings), width), self._tokenizer.pad_token_id)}
+        features["attention_mask"] = np.zeros((len(encodings), width), np.int64)
+        if "token_type_ids" in wanted:
+            features["token_type_ids"] = np.zeros((len(encodings), width), np.int64)
+        left = self._tokenizer.padding_side == "left"
+        for row, encoding in enumerate(encodings):
+            n = len(encoding.ids)
+            place = slice(width - n, width) if left else slice(n)
+            features["input_ids"][row, place] = encoding.ids
+            features["attention_mask"][row, place] = 1
+            if "token_type_ids" in wanted:
+                features["token_type_ids"][row, place] = encoding.type_ids
+        with torch.inference_mode():
+            tensors = {key: torch.from_numpy(x).to(self._device) for key, x in features.items()}
+            out: Float32Array = self._model(tensors)["sentence_embedding"].float().cpu().numpy()
+        return out
+
+    def _slow_vectors(self, texts: Sequence[str], role: Role) -> Float32Array:
+        """Through sentence-transformers' own loop: for models without a fast tokenizer."""
+        call = self._model.encode_query if role == "query" else self._model.encode_document
+        vectors: Float32Array = call(list(texts), show_progress_bar=False)
+        return vectors
+
+    def _slow_counts(self, texts: Sequence[str], role: Role) -> Int32Array:
+        prefix = self._prefix[role]
+        tokenize = getattr(self._model.tokenizer, "tokenize", None)
+        if tokenize is None:  # a bare Rust tokenizer, as static embeddings have
+            encodings = self._model.tokenizer.encode_batch([prefix + text for text in texts])
+            return np.array([len(encoding.ids) for encoding in encodings], np.int32)
+        return np.array([len(tokenize(prefix + text)) for text in texts], np.int32)
+
+    def _prompt(self, role: str) -> str:
+        prompts = self._model.prompts
+        for candidate in _PROMPTS[role]:
+            if candidate in prompts:
+                return str(prompts[candidate] or "")
+        return str(prompts.get(self._model.default_prompt_name) or "")
+
+    def _max_length(self) -> int:
+        """In tokens, special ones included; 0 when the model never cuts."""
+        length = getattr(self._model, "max_seq_length", None)
+        return int(length) if length and length < 1_000_000 else 0
+
+    def _describe(self, name: str, model: str) -> EncoderCard:
+        fingerprint, weights = fingerprint_of_model(model)
+        modules = [type(module).__name__ for module in self._model]
+        pooling = next((m for m in self._model if type(m).__name__ == "Pooling"), None)
+        mode = getattr(pooling, "pooling_mode", None) or _older_pooling_mode(pooling)
+        dimension = getattr(self._model, "get_embedding_dimension", None)
+        dim = (dimension or self._model.get_sentence_embedding_dimension)()
+        return EncoderCard(
+            name=name,
+            fingerprint=fingerprint,
+            space=weights,
+            dim=int(dim),
+            similarity="cosine" if "Normalize" in modules else "dot",
+            pooling=str(mode or "+".join(modules)).lower(),
+            max_length=self._max_length(),
+            passage_prefix=self._prefix["passage"],
+            query_prefix=self._prefix["query"],
+        )
+
+
+def _older_pooling_mode(pooling: Any) -> str | None:
+    """The name of the pooling before sentence-transformers 5.4; None when nothing is pooled."""
+    describe = getattr(pooling, "get_pooling_mode_str", None)
+    return str(describe()) if describe else None
+
+
+def _load(model: str, device: str, trust_remote_code: bool) -> Any:
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BadArguments(f"device {device!r}: this torch sees no CUDA device; use --device cpu")
+    logging.disable_progress_bar()
+    try:
+        loaded = SentenceTransformer(
+            model,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            model_kwargs={"use_safetensors": True},
+        ).eval()
+    except (OSError, ValueError) as failure:
+        first_line = str(failure).strip().split("\n")[0]
+        raise MissingResource(
+            f"the sentence-transformers model {model!r} cannot be loaded: {first_line}; "
+            f"name a local folder with safetensors weights, or go online once to fetch it"
+        ) from failure
+    if device == "cpu":
+        from ..kernels.packed_linear.onednn import pack_linears
+
+        pack_linears(loaded)
+    return loaded
+
+
+def _fast_tokenizer(model: Any, prefixes: Any) -> Any | None:
+    """The tokenizer whose Rust half we may drive ourselves; None sends texts the slow way.
+
+    The slow way is for first modules that are no plain text transformer, and for models that
+    leave the prompt out of the pooling (INSTRUCTOR): they need more than ids and a mask.
+    """
+    first = model[0]
+    tokenizer = getattr(first, "tokenizer", None)
+    if type(first).__name__ != "Transformer" or not getattr(tokenizer, "is_fast", False):
+        return None
+    if tokenizer.pad_token_id is None or getattr(first, "do_lower_case", False):
+        return None
+    if any(getattr(first, key, None) for key in ("query_length", "document_length")):
+        return None
+    skips_prompt = any(not getattr(module, "include_prompt", True) for module in model)
+    return None if skips_prompt and any(prefixes) else tokenizer
+
+
+def _refuse_foreign_code(folder: Path) -> None:
+    """sentence-transformers below 6 runs a local folder's own classes without asking; we ask."""
+    listing = folder / "modules.json"
+    if not listing.is_file():
+        return
+    try:
+        types = [str(module["type"]) for module in json.loads(listing.read_text("utf-8"))]
+    except (ValueError, KeyError, TypeError) as failure:
+        raise BadData(f"{listing} is not a list of modules with a type: {failure}") from failure
+    foreign = [kind for kind in types if not kind.startswith(_HARMLESS_MODULES)]
+    if foreign:
+        raise BadArguments(
+            f"{folder} names {', '.join(foreign)}, which is code from outside "
+            f"sentence-transformers; load it with trust_remote_code=True if you trust it"
+        )

@@ -1,0 +1,120 @@
+"""An index folder, opened: every part is verified before it is used, and loaded at first use."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import BadArguments, Mismatch, MissingResource
+from ..core.manifest import NAME as MANIFEST
+from ..core.manifest import Manifest, read_manifest
+from .dense import DenseIndex
+from .lexical import LexicalSettings, open_lexical
+from .passages import DOCID, DocidFile, PassageTable
+from .passages import NAME as PASSAGES
+from .verification import VerifiedFiles
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .lexical import LexicalIndex
+    from .passages import Passages
+
+INDEX = "index"
+LEXICAL = "lexical"
+
+
+class IndexFolder:
+    """The parts of an index: ``manifest``, ``dense``, ``lexical``, ``passages``.
+
+    A folder with ``index`` and ``docid`` but no ``tamis.json`` is a foreign one, as Pyserini
+    writes it: dense only, ids without texts, ``manifest`` None. Raises MissingResource when the
+    folder is no index, CorruptFile when its manifest is damaged.
+    """
+
+    def __init__(self, path: Path, *, device: str = "cpu", foreign: bool = False) -> None:
+        self.path = path
+        self._device = device
+        self.manifest: Manifest | None = None
+        if (path / MANIFEST).is_file():
+            self.manifest = read_manifest(path)
+            self._files = VerifiedFiles(path, self.manifest.files)
+        elif not (foreign and (path / INDEX).is_file() and (path / DOCID).is_file()):
+            raise MissingResource(self._why_not())
+
+    def _why_not(self) -> str:
+        building = self.path.with_name(f"{self.path.name}.building")
+        if not self.path.exists():
+            hint = f"; a build lies unfinished in {building}" if building.is_dir() else ""
+            return f"{self.path} does not exist{hint}: run tamis build"
+        if (self.path / INDEX).is_file() and (self.path / DOCID).is_file():
+            return (
+                f"{self.path / MANIFEST} is missing: restore it, or, if Pyserini wrote this index, "
+                f"name its encoder with --encoder"
+            )
+        return f"{self.path} holds no {MANIFEST}: it is no finished index; run tamis build"
+
+    @cached_property
+    def dense(self) -> DenseIndex:
+        """The FAISS index; Mismatch when it does not fit the manifest."""
+        if self.manifest is None:
+            return DenseIndex.open(self.path / INDEX, device=self._device)
+        index = DenseIndex.open(self._files.whole(INDEX), device=self._device)
+        rows, dim = self.manifest.counts["indexed"], self.manifest.passage_encoder.dim
+        if (len(index), index.dim) != (rows, dim):
+            raise Mismatch(
+                f"{self.path / INDEX} holds {len(index):,} vectors of {index.dim} dimensions, "
+                f"the manifest promises {rows:,} of {dim}"
+            )
+        return index
+
+    @cached_property
+    def lexical(self) -> LexicalIndex:
+        """The BM25 index; BadArguments when there is none."""
+        settings = self.manifest.lexical if self.manifest else None
+        if settings is None:
+            raise BadArguments(
+                f"{self.path} has no BM25 index: search it with --mode dense, "
+                f"or rebuild with --lexical bm25s"
+            )
+        for name in self._files.names(f"{LEXICAL}/"):
+            self._files.whole(name)
+        return open_lexical(LexicalSettings.from_json(settings), self.path / LEXICAL)
+
+    @cached_property
+    def passages(self) -> Passages:
+        """Rows to ids and texts; of a foreign index, to ids alone."""
+        if self.manifest is None:
+            return DocidFile(self.path / DOCID, len(self.dense))
+        return PassageTable(
+            self._files.sized(PASSAGES),
+            self.manifest.passage_batches,
+            self.manifest.counts["indexed"],
+            self._files,
+        )
+
+    def __len__(self) -> int:
+        return self.manifest.counts["indexed"] if self.manifest else len(self.dense)
+
+    def verify_all(self) -> dict[str, Exception]:
+        """Every file that is not as the manifest says -> what is wrong with it."""
+        from ..core.errors import TamisError
+
+        wrong: dict[str, Exception] = {}
+        for name in self._files.names() if self.manifest else []:
+            try:
+                self._files.part(name, 0, self.manifest.files[name].bytes)  # type: ignore[union-attr]
+            except TamisError as failure:
+                wrong[name] = failure
+        return wrong
+
+    def describe(self) -> dict[str, Any]:
+        """The manifest without its hashes, for people and programs."""
+        if self.manifest is None:
+            return {"foreign": True, "vectors": len(self.dense), "dim": self.dense.dim}
+        body = self.manifest.to_json()
+        body["bytes"] = {name: record.bytes for name, record in self.manifest.files.items()}
+        body["fingerprint"] = self.manifest.fingerprint
+        for bulky in ("files", "passage_batches", "sha256"):
+            del body[bulky]
+        return body

@@ -1,0 +1,96 @@
+"""BM25 with bm25s: the scores are computed at build time and memory-mapped at search."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...core.durable import no_room
+from ...core.errors import BadData, MissingResource, Mismatch
+from ...core.optional import need
+from ...core.records import Ranking
+from ...core.topk import top_k
+from .settings import check_depth
+from .tokens import pack, tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from ...core.records import Query
+    from .settings import LexicalSettings
+
+
+def build_bm25s(
+    settings: LexicalSettings,
+    texts: Iterable[str],
+    folder: Path,
+    progress: Callable[[int], None],
+) -> None:
+    """Write a folder that plain ``bm25s.BM25.load`` opens too."""
+    bm25s = need("bm25s", "the bm25s index")
+    words = tokenizer(settings.stopwords, settings.stemmer)
+    tokens, vocabulary = pack(words, texts, progress)
+    del words  # its memory of every word met
+    if len(tokens) == 0:
+        raise BadData("no passage came to be indexed; a lexical index needs at least one")
+    # scipy puts the scores in order in linear time and a third of the memory of numpy's sort.
+    model = bm25s.BM25(k1=settings.k1, b=settings.b, method="lucene", csc_backend="scipy")
+    with np.errstate(invalid="ignore"):  # 0 / 0 where no passage has a token, so nobody sees it
+        model.index(bm25s.tokenization.Tokenized(tokens, vocabulary), show_progress=False)
+    try:
+        model.save(folder, show_progress=False)
+    except OSError as failure:
+        raise no_room(folder, failure) from failure
+
+
+class Bm25sIndex:
+    """A folder of bm25s, its arrays memory-mapped; see LexicalIndex."""
+
+    def __init__(self, settings: LexicalSettings, folder: Path) -> None:
+        self._settings = settings
+        self._model = _load(folder)
+        built = (self._model.k1, self._model.b)
+        if built != (settings.k1, settings.b):
+            raise Mismatch(
+                f"{folder} was built with BM25 k1, b = {built}, not {settings.k1, settings.b}; "
+                f"search with the former or rebuild"
+            )
+
+    def __len__(self) -> int:
+        return int(self._model.scores["num_docs"])
+
+    def retrieve(self, queries: Sequence[Query], k: int) -> list[Ranking]:
+        check_depth(k)
+        words = tokenizer(self._settings.stopwords, self._settings.stemmer)
+        words.stem_to_sid = self._model.vocab_dict
+        texts = (query.text for query in queries)
+        known = words.streaming_tokenize(texts, update_vocab=False, allow_empty=False)
+        return [self._rank(query, ids, k) for query, ids in zip(queries, known, strict=True)]
+
+    def close(self) -> None:
+        del self._model
+
+    def _rank(self, query: Query, ids: list[int], k: int) -> Ranking:
+        if not ids:
+            return Ranking(query, np.empty(0, np.int64), np.empty(0, np.float32))
+        return Ranking(query, *top_k(self._model.get_scores_from_ids(ids), k))
+
+
+def _load(folder: Path) -> Any:
+    bm25s = need("bm25s", "the bm25s index")
+    try:
+        model = bm25s.BM25.load(folder, mmap=True, backend="numpy", show_progress=False)
+    except FileNotFoundError as missing:
+        raise MissingResource(
+            f"{missing.filename} is not there, so {folder} is no bm25s index; build it again"
+        ) from missing
+    except (ValueError, KeyError, TypeError, EOFError) as flaw:
+        raise BadData(f"{folder} is not a readable bm25s index: {flaw}; build it again") from flaw
+    # Plain views of the mapped files: every slice of a numpy.memmap costs microseconds more.
+    model.scores = {
+        name: np.asarray(part) if isinstance(part, np.ndarray) else part
+        for name, part in model.scores.items()
+    }
+    return model

@@ -1,0 +1,148 @@
+"""Corpus to index folder: check and copy the passages, encode, index, describe, rename."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ..core.corpus import open_corpus
+from ..core.durable import no_room
+from ..core.errors import BadArguments
+from ..core.fingerprints import of_blocks
+from ..core.manifest import FileRecord, Manifest
+from ..core.progress import Silent
+from ..index.building.shards import SHARD_ROWS, VectorShards
+from ..index.building.vectors_to_faiss import write_faiss
+from ..index.building.workplace import Workplace, sync_files
+from ..index.folder import INDEX, LEXICAL
+from ..index.lexical import LexicalSettings, build_lexical
+from ..index.passages import NAME as PASSAGES
+from ..index.passages import PassageTable
+from ..index.recipes import parse_recipe
+from .components import encoder as load_encoder
+from .intake import take_in
+from .opening import open_index
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..core.progress import Advance, Progress
+    from ..core.protocols import Encoder
+    from .opening import Index
+
+_VECTORS = "vectors"
+
+
+def build(
+    corpus: str | Path,
+    folder: str | Path,
+    *,
+    encoder: str | Encoder = "minilm",
+    lexical: Literal["bm25s", "lucene", "none"] = "bm25s",
+    k1: float = 0.9,
+    b: float = 0.4,
+    ann: str = "flat",
+    passage_words: int | None = None,
+    passage_stride: int | None = None,
+    on_error: Literal["fail", "skip"] = "fail",
+    device: str = "cpu",
+    overwrite: bool = False,
+    shard_rows: int = SHARD_ROWS,
+    progress: Progress | None = None,
+) -> Index:
+    """Build an index folder from a corpus and open it.
+
+    Works in ``FOLDER.building``; killed, it resumes when the same call is made again, and loses
+    at most the ``shard_rows`` passages it was encoding. ``on_error="skip"`` leaves out what is
+    malformed and lists it in ``FOLDER.skipped.jsonl``. Raises BadArguments (the index exists),
+    BadData (the corpus has errors, or no passage), MissingResource, MissingDependency,
+    FailedWhileRunning (disk full, another build is running).
+    """
+    recipe = parse_recipe(ann)
+    settings = None if lexical == "none" else LexicalSettings(lexical, k1=k1, b=b)
+    if shard_rows < 1:
+        raise BadArguments(f"shard_rows is {shard_rows}; a shard holds at least one passage")
+    source = open_corpus(corpus, passage_words=passage_words, passage_stride=passage_stride)
+    watched = progress or Silent()
+    goal = Path(folder)
+    with Workplace(goal, overwrite=overwrite) as place:
+        loaded = load_encoder(encoder, device=device) if isinstance(encoder, str) else encoder
+        _forget_all_but_vectors(place.folder)
+        skipped_file = goal.with_name(f"{goal.name}.skipped.jsonl")
+        taken = take_in(source, place.folder, on_error, skipped_file, watched)
+        rows = taken.rows
+        table = PassageTable(place.folder / PASSAGES, taken.batches, rows, None)
+        shards = VectorShards(place.folder / _VECTORS, loaded, rows, shard_rows)
+        with watched.stage("encode", rows) as advance:
+            shards.complete(lambda a, z: [p.full_text for p in table.stream(a, z)], advance)
+        with watched.stage(f"index ({recipe.kind})", rows) as advance:
+            report = write_faiss(
+                recipe,
+                shards.blocks,
+                rows,
+                loaded.card.dim,
+                place.folder / INDEX,
+                progress=_steps(advance),
+                device=device,
+            )
+        if settings is not None:
+            with watched.stage(f"bm25 ({settings.engine})", rows) as advance, _disk(place.folder):
+                texts = (passage.full_text for passage in table.stream())
+                build_lexical(settings, texts, place.folder / LEXICAL, progress=advance)
+        shutil.rmtree(place.folder / _VECTORS)
+        counts = {"corpus": rows + taken.skipped, "indexed": rows, "skipped": taken.skipped}
+        counts["truncated_passages"], counts["truncated_tokens"] = shards.truncated
+        Manifest(
+            passage_encoder=loaded.card,
+            query_encoder=loaded.card,
+            counts=counts,
+            corpus={"source": Path(source.source).name, "format": source.format},
+            ann=report.to_json(),
+            lexical=settings.to_json() if settings else None,
+            passage_batches=taken.batches,
+            files=_records(place.folder),
+        ).write(place.folder)
+        place.publish()
+    return open_index(goal, encoder=loaded, device=device)
+
+
+def _forget_all_but_vectors(folder: Path) -> None:
+    """What an unfinished build left behind, except the encoded shards, is quick to make again."""
+    for entry in folder.iterdir():
+        if entry.name == _VECTORS or entry.name == ".lock":
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _steps(advance: Advance) -> Callable[[int, int], None]:
+    """Turn (done so far, total) into steps."""
+    before = 0
+
+    def step(done: int, _total: int) -> None:
+        nonlocal before
+        advance(done - before)
+        before = done
+
+    return step
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    """A library that meets a full disk says so in our words."""
+    try:
+        yield
+    except OSError as failure:
+        raise no_room(folder, failure) from failure
+
+
+def _records(folder: Path) -> dict[str, FileRecord]:
+    """Every file of the index, flushed to disk, with the hashes of its blocks."""
+    return {
+        name: FileRecord((folder / name).stat().st_size, of_blocks(folder / name))
+        for name in sync_files(folder)
+    }

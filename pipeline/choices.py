@@ -1,0 +1,33 @@
+"""Fixed choices of the command line, as the library spells them too."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Lexical(StrEnum):
+    bm25s = "bm25s"
+    lucene = "lucene"
+    none = "none"
+
+
+class OnError(StrEnum):
+    fail = "fail"
+    skip = "skip"
+
+
+class Device(StrEnum):
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Mode(StrEnum):
+    dense = "dense"
+    lexical = "lexical"
+    hybrid = "hybrid"
+
+
+class Fuse(StrEnum):
+    rrf = "rrf"
+    minmax = "minmax"
+    zscore = "zscore"

@@ -1,0 +1,76 @@
+"""tamis build: corpus to index folder."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import Annotated
+
+import typer
+
+from ..choices import Device, Lexical, OnError
+
+
+def build(
+    corpus: Annotated[
+        str,
+        typer.Argument(
+            help="BEIR folder, MS MARCO TSV, JSON lines, Parquet, TREC text, folder of .txt/.md "
+            "(.gz too), or irds:ID."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The index folder to make.")],
+    encoder: Annotated[
+        str, typer.Option(help="hashing, minilm, a sentence-transformers folder, or org/name.")
+    ] = "minilm",
+    lexical: Annotated[Lexical, typer.Option(help="The BM25 engine.")] = Lexical.bm25s,
+    k1: Annotated[float, typer.Option(help="BM25: how slowly repeated terms saturate.")] = 0.9,
+    b: Annotated[float, typer.Option(help="BM25: how much length counts, 0 to 1.")] = 0.4,
+    ann: Annotated[
+        str,
+        typer.Option(
+            help="flat, sq8, hnsw, ivf or ivfpq; parameters follow a colon: hnsw:M=32,efSearch=256."
+        ),
+    ] = "flat",
+    passage_words: Annotated[
+        int | None, typer.Option(help="Split texts into passages of at most so many words.")
+    ] = None,
+    passage_stride: Annotated[
+        int | None, typer.Option(help="Words from one passage's start to the next.")
+    ] = None,
+    on_error: Annotated[
+        OnError, typer.Option(help="Malformed passages: refuse, or skip and list them.")
+    ] = OnError.fail,
+    device: Annotated[Device, typer.Option(help="Where to encode and train.")] = Device.cpu,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a finished index.")
+    ] = False,
+    shard_rows: Annotated[
+        int, typer.Option(help="Passages encoded at a time; a kill costs at most one such shard.")
+    ] = 8192,
+) -> None:
+    """Build an index folder from a corpus.
+
+    Killed or out of disk, run the same command again: finished shards are not encoded twice.
+    """
+    from ..build import build as build_index
+    from ..progress import Bars
+    from .info import summary
+
+    index = build_index(
+        corpus,
+        output,
+        encoder=encoder,
+        lexical=lexical.value,
+        k1=k1,
+        b=b,
+        ann=ann,
+        passage_words=passage_words,
+        passage_stride=passage_stride,
+        on_error=on_error.value,
+        device=device.value,
+        overwrite=overwrite,
+        shard_rows=shard_rows,
+        progress=Bars(),
+    )
+    for line in summary(output, index.folder.describe()):
+        print(line)

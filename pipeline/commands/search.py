@@ -1,0 +1,153 @@
+"""tamis search: one question, or a file of queries to a run file."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ...core.errors import BadArguments
+from ..choices import Device, Fuse, Mode
+
+if TYPE_CHECKING:
+    from ...core.records import Hit
+
+
+def search(
+    index: Annotated[Path, typer.Argument(help="An index folder.")],
+    question: Annotated[str | None, typer.Argument(help="A question, in quotes.")] = None,
+    queries: Annotated[
+        str | None, typer.Option(help="A file of queries (TSV, BEIR JSON lines) or irds:ID.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The TREC run file to write.")
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("-k", help="Answers: 10 for a question, 1000 for a file.")
+    ] = None,
+    mode: Annotated[Mode, typer.Option(help="Which first stages to ask.")] = Mode.dense,
+    fuse: Annotated[Fuse, typer.Option(help="How hybrid joins them.")] = Fuse.rrf,
+    dense_weight: Annotated[
+        float | None, typer.Option(help="Of dense in the fusion, 0 to 1; BM25 gets the rest.")
+    ] = None,
+    rerank: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME or NAME:DEPTH, again for another stage; depth 100 if not given."),
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="The encoder of an index that Pyserini wrote.")
+    ] = None,
+    query_encoder: Annotated[
+        str | None, typer.Option(help="Another query encoder of the same space.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to encode and search.")] = Device.cpu,
+    tag: Annotated[str, typer.Option(help="The run file's last column.")] = "tamis",
+    explain: Annotated[bool, typer.Option("--explain", help="Show each stage's score.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Search an index.
+
+    A question prints texts, scores and the time of each stage; a file of queries writes a run.
+    """
+    if (question is None) == (queries is None):
+        raise BadArguments('give either a question in quotes or --queries FILE')
+    if queries is not None and output is None:
+        raise BadArguments("--queries needs -o RUN, the run file to write")
+    from ..opening import open_index
+
+    opened = open_index(index, encoder=encoder, query_encoder=query_encoder, device=device.value)
+    chosen = opened.searcher(
+        k if k is not None else (10 if queries is None else 1000),
+        mode=mode.value,
+        fuse=fuse.value,
+        weights=None if dense_weight is None else _weights(dense_weight),
+        rerank=[_reranker(text) for text in rerank or []],
+    )
+    if queries is not None and output is not None:
+        from ...core.queries import read_queries
+
+        run = chosen.run(read_queries(queries))
+        run.write(output, tag)
+        _report_run(output, len(run), sum(map(len, run)), run.seconds, as_json=as_json)
+        return
+    from ...core.records import Query
+
+    run = chosen.run([Query("1", question or "")])
+    milliseconds = {stage: 1000 * seconds for stage, seconds in run.seconds.items()}
+    if as_json:
+        _print_json(question or "", mode.value, run.hits(0), milliseconds)
+    else:
+        _print_hits(run.hits(0), milliseconds, explain=explain)
+
+
+def _weights(dense: float) -> dict[str, float]:
+    if not 0 <= dense <= 1:
+        raise BadArguments(f"--dense-weight is {dense}; it lies between 0 and 1")
+    return {"dense": dense, "lexical": 1 - dense}
+
+
+def _reranker(text: str) -> Any:
+    """``NAME[:DEPTH]`` to a reranker."""
+    from ..components import reranker
+
+    name, colon, depth = text.rpartition(":")
+    if not colon or not depth.isdigit():
+        name, depth = text, "100"
+    return reranker(name, keep=int(depth))
+
+
+def _print_json(
+    question: str, mode: str, hits: list[Hit], milliseconds: dict[str, float]
+) -> None:
+    import json
+
+    found = [
+        {
+            "rank": hit.rank,
+            "id": hit.passage.id,
+            "score": hit.score,
+            "title": hit.passage.title,
+            "text": hit.passage.text,
+            "stages": dict(hit.stages),
+        }
+        for hit in hits
+    ]
+    body = {"query": question, "mode": mode, "hits": found, "milliseconds": milliseconds}
+    print(json.dumps(body, indent=2, ensure_ascii=False))
+
+
+def _print_hits(hits: list[Hit], milliseconds: dict[str, float], *, explain: bool) -> None:
+    import shutil
+    import sys
+    import textwrap
+
+    width = min(shutil.get_terminal_size().columns, 100)
+    if not hits:
+        print("no passage matches", file=sys.stderr)
+    for hit in hits:
+        title = f"  {hit.passage.title}" if hit.passage.title else ""
+        print(f"{hit.rank:>3}. {hit.score:.4f}  {hit.passage.id}{title}")
+        if explain and hit.stages:
+            told = "  ".join(f"{name} {score:.4f}" for name, score in hit.stages.items())
+            print(f"     {told}")
+        for line in textwrap.wrap(hit.passage.text, width - 5):
+            print(f"     {line}")
+    stages = "  ".join(f"{stage} {spent:.1f} ms" for stage, spent in milliseconds.items())
+    print(stages, file=sys.stderr)
+
+
+def _report_run(
+    output: Path, queries: int, rows: int, seconds: Any, *, as_json: bool
+) -> None:
+    import json
+    import sys
+
+    each = {stage: 1000 * spent / max(queries, 1) for stage, spent in seconds.items()}
+    if as_json:
+        body = {"run": str(output), "queries": queries, "rows": rows, "milliseconds_per_query": each}
+        print(json.dumps(body, indent=2))
+        return
+    print(f"{output}: {rows:,} rows for {queries:,} queries")
+    told = "  ".join(f"{stage} {spent:.2f} ms" for stage, spent in each.items())
+    print(f"per query: {told}", file=sys.stderr)

@@ -1,0 +1,54 @@
+"""A component by name: the registry first, then a path, then ``org/name`` on the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core import registry
+from ..core.errors import UnknownComponent
+
+if TYPE_CHECKING:
+    from ..core.protocols import Encoder, Reranker
+
+
+def encoder(name: str, *, device: str = "cpu") -> Encoder:
+    """An encoder, loaded. Raises UnknownComponent, MissingDependency or MissingResource.
+
+    A path is kept absolute in the encoder's card, so that its index opens from any folder.
+    """
+    if name in registry.names("encoder"):
+        loaded: Encoder = registry.load("encoder", name)(device=device)
+        return loaded
+    from ..encoders.transformer import TransformerEncoder
+
+    if Path(name).is_dir():
+        return TransformerEncoder(Path(name).resolve(), device=device)
+    _hub_name("encoder", name)
+    return TransformerEncoder(name, device=device)
+
+
+def reranker(name: str, *, keep: int = 100, model: str | None = None) -> Reranker:
+    """A reranker, ready to score the best ``keep`` candidates of each query.
+
+    ``name`` is a registered kind, or a path or hub name of a cross-encoder.
+    """
+    if name not in registry.names("reranker"):
+        if not Path(name).is_dir():
+            _hub_name("reranker", name)
+        name, model = "cross", name
+    options = {"keep": keep} if model is None else {"keep": keep, "model": model}
+    loaded: Reranker = registry.load("reranker", name)(**options)
+    return loaded
+
+
+def _hub_name(kind: str, name: str) -> None:
+    """Refuse what cannot be a hub name: a wrong name is never guessed into a download."""
+    organisation, slash, model = name.partition("/")
+    if slash and organisation not in ("", ".", "..") and model and "/" not in model:
+        return
+    known = ", ".join(registry.names(kind)) or "none"
+    raise UnknownComponent(
+        f"no {kind} is called {name!r}, and no folder either; known: {known}; "
+        f"a model of the hub is written org/name"
+    )

@@ -1,0 +1,70 @@
+"""``tamis check`` over an index: every byte of every file, and whether the parts fit each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..core.errors import TamisError
+from ..index.folder import LEXICAL, IndexFolder
+from ..index.passages import DOCID
+from ..index.passages import NAME as PASSAGES
+from .reporting import Finding, Report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def check_index(path: Path) -> Report:
+    """Verify an index folder, ours or one of Pyserini's; nothing is raised but reported.
+
+    Ours: each file against its hashes, then the counts of vectors, ids, passages and BM25 rows
+    against each other. A foreign one has no hashes: its two files are opened and counted.
+    """
+    report = Report(str(path))
+    try:
+        folder = IndexFolder(path, foreign=not (path / PASSAGES).exists())
+    except TamisError as failure:
+        report.errors.append(_finding("manifest", failure))
+        return report
+    if folder.manifest is None:
+        report.facts["kind"] = "written by Pyserini: no hashes, no texts, no encoder on record"
+    else:
+        counts = folder.manifest.counts
+        report.facts.update({name: counts[name] for name in ("indexed", "skipped") if name in counts})
+        report.facts["encoder"] = folder.manifest.passage_encoder.name
+        wrong = folder.verify_all()
+        report.errors += [_finding(name, failure) for name, failure in wrong.items()]
+        report.warnings += _strangers(path, set(folder.manifest.files))
+    if report.ok:
+        report.errors += _misfits(folder)
+    return report
+
+
+def _misfits(folder: IndexFolder) -> list[Finding]:
+    """Parts that do not open, or that disagree on how many rows there are."""
+    try:
+        rows = {"vectors": len(folder.dense), "passages": len(folder.passages)}
+        ids = (folder.path / DOCID).read_text("utf-8").splitlines()
+        rows["docid"] = len(ids)
+        if folder.manifest is not None and folder.manifest.lexical is not None:
+            rows[LEXICAL] = len(folder.lexical)
+    except (TamisError, UnicodeDecodeError) as failure:
+        return [_finding("opening", failure)]
+    found = []
+    if len(set(rows.values())) > 1:
+        told = ", ".join(f"{count:,} {name}" for name, count in rows.items())
+        found.append(Finding("rows disagree", 1, told))
+    if len(set(ids)) < len(ids):
+        found.append(Finding("duplicate id", len(ids) - len(set(ids)), f"in {DOCID}"))
+    return found
+
+
+def _strangers(path: Path, known: set[str]) -> list[Finding]:
+    """Files that the manifest does not list: harmless, but nobody vouches for them."""
+    names = [p.relative_to(path).as_posix() for p in sorted(path.rglob("*")) if p.is_file()]
+    strange = [name for name in names if name not in known and name != "tamis.json"]
+    return [Finding("unlisted file", len(strange), places=tuple(strange))] if strange else []
+
+
+def _finding(kind: str, failure: Exception) -> Finding:
+    return Finding(kind, 1, str(failure))
