@@ -16,6 +16,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 from measuring import alternate, hardware, report
+
 from tamis.index.building.vectors_to_faiss import write_faiss
 from tamis.index.dense import DenseIndex
 from tamis.index.recipes import parse_recipe
@@ -32,34 +33,40 @@ def clustered(n: int, rng: np.random.Generator, centres: np.ndarray) -> np.ndarr
     return points / np.linalg.norm(points, axis=1, keepdims=True)
 
 
-def batches(index: DenseIndex, bare: object, queries: np.ndarray, repeats: int) -> list[dict]:
-    lines = []
-    for k in (10, 1_000):
-        times = alternate(
-            {"peer": lambda: bare.search(queries, k), "ours": lambda: index.search(queries, k)},  # noqa: B023
-            repeats,
-        )
-        peer, ours = (float(np.median(times[who])) for who in ("peer", "ours"))
-        lines.append(
-            {
-                "index": index.kind,
-                "k": k,
-                "queries": len(queries),
-                "peer_s": peer,
-                "ours_s": ours,
-                "ratio": peer / ours,
-                "bar": RATIO_BAR,
-                "met": peer / ours >= RATIO_BAR,
-            }
-        )
-    return lines
+def bare_search(index: DenseIndex, queries: np.ndarray, k: int) -> object:
+    """FAISS on the very same object; HNSW explores k rows at least, or it returns fewer than k."""
+    bare = index._index
+    if index.kind == "hnsw" and k > bare.hnsw.efSearch:
+        return bare.search(queries, k, params=faiss.SearchParametersHNSW(efSearch=k))
+    return bare.search(queries, k)
 
 
-def overhead(index: DenseIndex, bare: object, queries: np.ndarray, k: int) -> dict:
+def batch(index: DenseIndex, queries: np.ndarray, k: int, repeats: int) -> dict:
+    times = alternate(
+        {"peer": lambda: bare_search(index, queries, k), "ours": lambda: index.search(queries, k)},
+        repeats,
+    )
+    peer, ours = (float(np.median(times[who])) for who in ("peer", "ours"))
+    return {
+        "index": index.kind,
+        "k": k,
+        "queries": len(queries),
+        "peer_s": peer,
+        "ours_s": ours,
+        "ratio": peer / ours,
+        "bar": RATIO_BAR,
+        "met": peer / ours >= RATIO_BAR,
+    }
+
+
+def overhead(index: DenseIndex, queries: np.ndarray, k: int) -> dict:
     """What one call of ours costs beyond FAISS's, by the median of single queries in turn."""
     turn = iter(np.tile(queries, (3, 1))[:, None])
     times = alternate(
-        {"peer": lambda: bare.search(next(turn), k), "ours": lambda: index.search(next(turn), k)},
+        {
+            "peer": lambda: bare_search(index, next(turn), k),
+            "ours": lambda: index.search(next(turn), k),
+        },
         len(queries),
     )
     extra = float(np.median(times["ours"]) - np.median(times["peer"]))
@@ -93,9 +100,8 @@ def main() -> int:
             print(f"building {recipe} of {len(vectors)} vectors", file=sys.stderr)
             write_faiss(parse_recipe(recipe), lambda: [vectors], len(vectors), DIM, path)
             index = DenseIndex.open(path)
-            bare = index._index  # the very same object: nothing differs but our wrapping
-            lines += batches(index, bare, queries, chosen.repeats)
-            lines += [overhead(index, bare, queries[:100], k) for k in (10, 1_000)]
+            lines += [batch(index, queries, k, chosen.repeats) for k in (10, 1_000)]
+            lines += [overhead(index, queries[:100], k) for k in (10, 1_000)]
     report("dense search", lines, hardware())
     return 0 if all(line["met"] for line in lines) else 1
 

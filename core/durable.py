@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .errors import FailedWhileRunning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @contextmanager
@@ -18,22 +18,31 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a draft beside ``path``; on success it is flushed to disk and takes the name.
 
     mode "w" (UTF-8, newlines as written) or "wb". A full disk becomes FailedWhileRunning; on any
-    failure the draft is removed and what stood at ``path`` is untouched.
+    failure the draft is removed and what stood at ``path`` is untouched. A link is followed, and
+    what is no plain file (``/dev/stdout``, a pipe) is written to as it is, never replaced.
     """
-    draft = path.with_name(f".{path.name}.draft")
     text = {"encoding": "utf-8", "newline": "\n"} if "b" not in mode else {}
+    if path.exists() and not path.is_file():
+        try:
+            with path.open(mode, **text) as out:  # type: ignore[call-overload]
+                yield out
+        except OSError as failure:
+            raise no_room(path, failure) from failure
+        return
+    goal = Path(os.path.realpath(path))
+    draft = goal.with_name(f".{goal.name}.draft")
     try:
         with draft.open(mode, **text) as out:  # type: ignore[call-overload]
             yield out
             out.flush()
             os.fsync(out.fileno())
-        draft.replace(path)
-        sync_folder(path.parent)
-    except OSError as failure:
-        draft.unlink(missing_ok=True)
-        raise no_room(path, failure) from failure
-    except BaseException:
-        draft.unlink(missing_ok=True)
+        draft.replace(goal)
+        sync_folder(goal.parent)
+    except BaseException as failure:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        if isinstance(failure, OSError):
+            raise no_room(path, failure) from failure
         raise
 
 

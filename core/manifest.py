@@ -80,7 +80,9 @@ def read_manifest(folder: Path) -> Manifest:
         body = json.loads(path.read_bytes())
         promised = body.pop("sha256")
     except (ValueError, KeyError, TypeError, AttributeError) as failure:
-        raise CorruptFile(f"{path} is not a whole manifest ({failure}): rebuild the index") from None
+        raise CorruptFile(
+            f"{path} is not a whole manifest ({failure}): rebuild the index"
+        ) from None
     if body.get("format", FORMAT) != FORMAT:
         raise Mismatch(
             f"{path} has format {body['format']}, this tamis reads format {FORMAT}: "

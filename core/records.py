@@ -32,7 +32,7 @@ class Passage:
 
     @property
     def full_text(self) -> str:
-        """What encoders and BM25 read: title, one space, text (BEIR's rule); no title, text alone."""
+        """What encoders and BM25 read: title, one space, text (BEIR's rule); or the text alone."""
         return f"{self.title} {self.text}" if self.title else self.text
 
 

@@ -1,4 +1,4 @@
-"""Names find components through entry points, ours and a stranger's alike, imported at first use."""
+"""Names find components: entry points, ours and a stranger's alike, imported at first use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place that says what "the best k" means: score descending, then row ascending, exactly."""
+"""The one place that says what "the best k" means: score descending, then row ascending."""
 
 from __future__ import annotations
 

@@ -35,4 +35,6 @@ def _snapshot(name: str) -> Path:
     try:
         return Path(snapshot_download(name, local_files_only=True))
     except LocalEntryNotFoundError as failure:
-        raise MissingResource(f"the files of model {name!r} are not in the local cache") from failure
+        raise MissingResource(
+            f"the files of model {name!r} are not in the local cache"
+        ) from failure

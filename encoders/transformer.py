@@ -20,7 +20,7 @@ from .model_files import fingerprint_of_model
 from .token_batches import token_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ..core.protocols import Role
     from ..core.records import Float32Array, Int32Array
@@ -52,7 +52,7 @@ class TransformerEncoder(Encoder):
         self._model = _load(str(model), device, trust_remote_code)
         self._device = device
         self._prefix = {role: self._prompt(role) for role in _PROMPTS}
-        self._tokenizer = _fast_tokenizer(self._model, self._prefix.values())
+        self._tokenizer: Any = _fast_tokenizer(self._model, self._prefix.values())
         self._card = self._describe(name or str(model), str(model))
 
     @property
@@ -192,7 +192,7 @@ def _load(model: str, device: str, trust_remote_code: bool) -> Any:
 
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise BadArguments(f"device {device!r}: this torch sees no CUDA device; use --device cpu")
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         loaded = SentenceTransformer(
             model,
@@ -213,14 +213,14 @@ def _load(model: str, device: str, trust_remote_code: bool) -> Any:
     return loaded
 
 
-def _fast_tokenizer(model: Any, prefixes: Any) -> Any | None:
+def _fast_tokenizer(model: Any, prefixes: Iterable[str]) -> Any:
     """The tokenizer whose Rust half we may drive ourselves; None sends texts the slow way.
 
     The slow way is for first modules that are no plain text transformer, and for models that
     leave the prompt out of the pooling (INSTRUCTOR): they need more than ids and a mask.
     """
     first = model[0]
-    tokenizer = getattr(first, "tokenizer", None)
+    tokenizer: Any = getattr(first, "tokenizer", None)
     if type(first).__name__ != "Transformer" or not getattr(tokenizer, "is_fast", False):
         return None
     if tokenizer.pad_token_id is None or getattr(first, "do_lower_case", False):

@@ -116,7 +116,7 @@ class DenseIndex:
     ) -> tuple[list[tuple[Int64Array, Float32Array]], Int64Array]:
         """Everybody's answer, and the places of those where a tie straddles the cut."""
         ask = min(k + 1, self._deepest)
-        scores, rows = self._index.search(queries, ask)
+        scores, rows = self._ask(queries, ask)
         unsettled = (scores[:, 1:] >= scores[:, :-1]).any(axis=1) | (rows[:, -1] < 0)
         found = [
             _settled(rows[i], scores[i], k) if unsettled[i] else (rows[i, :k], scores[i, :k])
@@ -142,13 +142,35 @@ class DenseIndex:
             step = max(1, ASKED_AT_ONCE // depth)
             for start in range(0, len(undecided), step):
                 places = undecided[start : start + step]
-                scores, rows = self._index.search(queries[places], depth)
+                scores, rows = self._ask(queries[places], depth)
                 done = (scores[:, -1] < scores[:, k - 1]) | (rows[:, -1] < 0)
                 done |= depth == self._deepest
                 for i in np.flatnonzero(done):
                     yield int(places[i]), _settled(rows[i], scores[i], k)
                 left.append(places[~done])
             undecided = np.concatenate(left)
+
+    def _ask(self, queries: Float32Array, depth: int) -> tuple[Float32Array, Int64Array]:
+        """FAISS's own search, [q, depth] each; HNSW never explores fewer than ``depth`` rows.
+
+        FAISS stops once ``efSearch`` candidates are closer than the next one, whatever k is: with
+        efSearch 16 and k 1,000 it found 395 of 20,000 passages.
+        """
+        scores, rows = self._index.search(queries, depth, params=self._effort(depth))
+        return scores, rows
+
+    def _effort(self, depth: int) -> Any:
+        """Search parameters for HNSW asked deeper than its ``efSearch``; None is the index's own.
+
+        They travel with the call, so that two threads may search one index.
+        """
+        if self.kind != "hnsw" or depth <= self._core.hnsw.efSearch:
+            return None
+        faiss = need("faiss", "a dense index")
+        effort = faiss.SearchParametersHNSW(efSearch=depth)
+        if self._bare:
+            return effort
+        return faiss.SearchParametersPreTransform(index_params=effort)
 
     def _queries(self, vectors: ArrayLike) -> Float32Array:
         queries = np.ascontiguousarray(vectors, dtype=np.float32)

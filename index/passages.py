@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -138,7 +139,7 @@ class PassageTable:
         numbers = np.searchsorted(self._first, rows[order], side="right") - 1
         found: list[list[str]] = [[""] * len(rows) for _ in names]
         cuts = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1))
-        for begin, end in zip(cuts[:-1], cuts[1:], strict=True):
+        for begin, end in pairwise(cuts):
             number = int(numbers[begin])
             places = order[begin:end]
             local = pa.array(rows[places] - self._first[number])

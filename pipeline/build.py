@@ -111,7 +111,7 @@ def build(
 def _forget_all_but_vectors(folder: Path) -> None:
     """What an unfinished build left behind, except the encoded shards, is quick to make again."""
     for entry in folder.iterdir():
-        if entry.name == _VECTORS or entry.name == ".lock":
+        if entry.name in (_VECTORS, ".lock"):
             continue
         if entry.is_dir():
             shutil.rmtree(entry)

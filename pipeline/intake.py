@@ -55,9 +55,7 @@ def take_in(
     return Intake(writer.rows, writer.batches, skipped)
 
 
-def _without(
-    corpus: Corpus, dropped: set[int], folder: Path, skipped_file: Path
-) -> PassageWriter:
+def _without(corpus: Corpus, dropped: set[int], folder: Path, skipped_file: Path) -> PassageWriter:
     """Write the table again without the dropped rows, and what was left out to its file."""
     row = 0
     with replacing(skipped_file) as out, PassageWriter(folder) as writer:

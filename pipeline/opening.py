@@ -35,8 +35,8 @@ def open_index(
 ) -> Index:
     """An index folder, ready to search. Nothing is loaded before it is needed.
 
-    ``encoder`` is, or names, the encoder of a foreign (Pyserini) index; for one of ours it must be the
-    one that built it. ``query_encoder`` encodes queries instead, and must share the index's
+    ``encoder`` is, or names, the encoder of a foreign (Pyserini) index; for one of ours it must
+    be the one that built it. ``query_encoder`` encodes queries instead, and must share the index's
     space. Raises MissingResource, CorruptFile, and, at the first dense search, Mismatch.
     """
     opened = IndexFolder(Path(folder), device=device, foreign=encoder is not None)

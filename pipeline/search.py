@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,7 +62,7 @@ class Run:
         rows = [ranking.rows for ranking in self.rankings]
         flat = self.passages.ids(np.concatenate([*rows, np.empty(0, np.int64)]))
         ends = np.cumsum([0, *map(len, rows)]).tolist()
-        return [flat[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
+        return [flat[start:end] for start, end in pairwise(ends)]
 
     def scores(self) -> dict[str, dict[str, float]]:
         """Query id -> passage id -> score, as evaluation reads it."""
@@ -135,7 +136,9 @@ class Search:
             return next(iter(found.values()))
         depth = max(stage.k for stage in self._stages)
         with clock.stage(f"fuse ({self.fuse})"):
-            together = [dict(zip(found, each, strict=True)) for each in zip(*found.values(), strict=True)]
+            together = [
+                dict(zip(found, each, strict=True)) for each in zip(*found.values(), strict=True)
+            ]
             return [fuse(self.fuse, each, self.weights).top(depth) for each in together]
 
     def _reranked(

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def check_index(path: Path) -> Report:
+def check_index(path: Path, encoder: str | None = None) -> Report:
     """Verify an index folder, ours or one of Pyserini's; nothing is raised but reported.
 
     Ours: each file against its hashes, then the counts of vectors, ids, passages and BM25 rows
     against each other. A foreign one has no hashes: its two files are opened and counted.
+    ``encoder`` is loaded and must be the one that the index was built with.
     """
     report = Report(str(path))
     try:
@@ -30,14 +31,29 @@ def check_index(path: Path) -> Report:
         report.facts["kind"] = "written by Pyserini: no hashes, no texts, no encoder on record"
     else:
         counts = folder.manifest.counts
-        report.facts.update({name: counts[name] for name in ("indexed", "skipped") if name in counts})
+        report.facts.update(
+            {name: counts[name] for name in ("indexed", "skipped") if name in counts}
+        )
         report.facts["encoder"] = folder.manifest.passage_encoder.name
         wrong = folder.verify_all()
         report.errors += [_finding(name, failure) for name, failure in wrong.items()]
         report.warnings += _strangers(path, set(folder.manifest.files))
     if report.ok:
         report.errors += _misfits(folder)
+    if report.ok and encoder is not None:
+        report.errors += _wrong_encoder(path, encoder)
     return report
+
+
+def _wrong_encoder(path: Path, encoder: str) -> list[Finding]:
+    """Nothing, or why this encoder must not search the index."""
+    from .opening import open_index
+
+    try:
+        open_index(path, encoder=encoder).dense(k=1)
+    except TamisError as failure:
+        return [_finding("encoder", failure)]
+    return []
 
 
 def _misfits(folder: IndexFolder) -> list[Finding]:

@@ -43,9 +43,10 @@ def records(source: str, part: str) -> Iterator[Any]:
         raise
     except Exception as failure:  # each collection's reader raises its own kinds
         logging.getLogger(__name__).debug("reading %s", source, exc_info=True)
+        cause = f"{type(failure).__name__}: {str(failure)[:200]}"
         raise MissingResource(
-            f"the {part} of {source} cannot be had: {shown(str(failure), 200)}; fetch them once "
-            f"with network access, or set IR_DATASETS_HOME to a folder that holds them"
+            f"the {part} of {source} cannot be had ({cause}); "
+            f"fetch them once with network access, or set IR_DATASETS_HOME to a folder with them"
         ) from failure
 
 

@@ -78,7 +78,9 @@ class VectorShards:
         bad = np.flatnonzero(~np.isfinite(encoded.vectors).all(axis=1))
         if len(bad):
             row = number * self._shard_rows + int(bad[0])
-            raise BadData(f"the encoder gave a vector that is not finite for row {row}: {texts[bad[0]][:80]!r}")
+            raise BadData(
+                f"the encoder's vector for row {row} is not finite; its text: {texts[bad[0]][:80]!r}"
+            )
         with replacing(self._vectors_of(number), "wb") as out:
             np.save(out, encoded.vectors, allow_pickle=False)
         longest = self._encoder.card.max_length

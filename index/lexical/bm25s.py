@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.durable import no_room
-from ...core.errors import BadData, MissingResource, Mismatch
+from ...core.errors import BadData, Mismatch, MissingResource
 from ...core.optional import need
 from ...core.records import Ranking
 from ...core.topk import top_k

@@ -125,9 +125,7 @@ def _best_first(classes: Callable[[str], Any]) -> Any:
     """Anserini's order: score descending, then id ascending."""
     field = classes("org.apache.lucene.search.SortField")
     kind = classes("org.apache.lucene.search.SortField$Type")
-    return classes("org.apache.lucene.search.Sort")(
-        field.FIELD_SCORE, field("id", kind.STRING_VAL)
-    )
+    return classes("org.apache.lucene.search.Sort")(field.FIELD_SCORE, field("id", kind.STRING_VAL))
 
 
 def _open(classes: Callable[[str], Any], folder: Path) -> Any:

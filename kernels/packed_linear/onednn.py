@@ -43,7 +43,7 @@ class PackedLinear(nn.Module):
         self.in_features, self.out_features = layer.in_features, layer.out_features
         weight = layer.weight.detach().contiguous()
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, _BATCH_HINT)
-        self._bias = None if layer.bias is None else layer.bias.detach()
+        self._bias: Tensor | None = layer.bias
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = torch.ops.mkldnn._linear_pointwise(
@@ -62,8 +62,9 @@ def pack_linears(model: nn.Module) -> int:
     packed = 0
     for parent in list(model.modules()):
         for name, child in parent.named_children():
-            weight = getattr(child, "weight", None)
-            if type(child) is nn.Linear and weight.dtype == torch.float32 and weight.is_cpu:
+            if type(child) is not nn.Linear:
+                continue
+            if child.weight.dtype == torch.float32 and child.weight.is_cpu:
                 setattr(parent, name, PackedLinear(child))
                 packed += 1
     return packed

@@ -1,1 +1,1 @@
-"""One file a command: it parses, calls one library function and prints. Heavy imports stay inside."""
+"""One file a command: it parses, calls the library and prints. Heavy imports stay inside."""

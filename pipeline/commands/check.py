@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def check(
     target: Annotated[str, typer.Argument(help="A corpus, or an index folder.")],
     encoder: Annotated[
-        str | None, typer.Option(help="Count the passages that this encoder would truncate.")
+        str | None,
+        typer.Option(help="A corpus: what it would truncate. An index: did it build it?"),
     ] = None,
     qrels: Annotated[
         str | None, typer.Option(help="Judgments whose passages the corpus should hold.")
@@ -32,7 +33,7 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Name everything that is wrong with a corpus or an index, before hours are spent.
+    """Name everything wrong with a corpus or an index.
 
     Exit code 5 when there are errors, 0 when there are only warnings.
     """
@@ -40,7 +41,6 @@ def check(
         _refuse_corpus_options(
             target,
             {
-                "--encoder": encoder,
                 "--qrels": qrels,
                 "--queries": queries,
                 "--passage-words": passage_words,
@@ -49,7 +49,7 @@ def check(
         )
         from ..verifying import check_index
 
-        report = check_index(Path(target))
+        report = check_index(Path(target), encoder)
     else:
         report = _check_corpus(target, encoder, qrels, queries, passage_words, passage_stride)
     _print(report, as_json=as_json)

@@ -41,7 +41,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of intervals and randomisation tests.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure run files against judgments, with intervals and tests.
+    """Measure run files, with intervals and tests.
 
     All judged queries count; those that a run lacks count with 0.
     """

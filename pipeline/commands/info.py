@@ -12,7 +12,7 @@ def info(
     index: Annotated[Path, typer.Argument(help="An index folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what an index holds: passages, encoder, recipes, recall, bytes."""
+    """Say what an index holds."""
     from ...index.folder import IndexFolder
 
     described = IndexFolder(index, foreign=True).describe()
@@ -38,7 +38,10 @@ def summary(path: Path, described: dict[str, Any]) -> list[str]:
     megabytes = sum(described["bytes"].values()) / 1e6
     cut, lost = counts["truncated_passages"], counts["truncated_tokens"]
     rows = [
-        ("passages", f"{counts['indexed']:,} of {counts['corpus']:,} ({counts['skipped']:,} skipped)"),
+        (
+            "passages",
+            f"{counts['indexed']:,} of {counts['corpus']:,} ({counts['skipped']:,} skipped)",
+        ),
         ("encoder", f"{encoder['name']}, {encoder['dim']} dimensions, {encoder['similarity']}"),
         ("truncated", f"{cut:,} passages, {lost:,} tokens lost"),
         ("vectors", f"{ann['recipe']['kind']}{f' ({chosen})' if chosen else ''}"),

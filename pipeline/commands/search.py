@@ -13,6 +13,8 @@ from ..choices import Device, Fuse, Mode
 if TYPE_CHECKING:
     from ...core.records import Hit
 
+_LINES = 6  # of a passage's text for people; --json has all of it
+
 
 def search(
     index: Annotated[Path, typer.Argument(help="An index folder.")],
@@ -51,7 +53,7 @@ def search(
     A question prints texts, scores and the time of each stage; a file of queries writes a run.
     """
     if (question is None) == (queries is None):
-        raise BadArguments('give either a question in quotes or --queries FILE')
+        raise BadArguments("give either a question in quotes or --queries FILE")
     if queries is not None and output is None:
         raise BadArguments("--queries needs -o RUN, the run file to write")
     from ..opening import open_index
@@ -97,9 +99,7 @@ def _reranker(text: str) -> Any:
     return reranker(name, keep=int(depth))
 
 
-def _print_json(
-    question: str, mode: str, hits: list[Hit], milliseconds: dict[str, float]
-) -> None:
+def _print_json(question: str, mode: str, hits: list[Hit], milliseconds: dict[str, float]) -> None:
     import json
 
     found = [
@@ -131,21 +131,24 @@ def _print_hits(hits: list[Hit], milliseconds: dict[str, float], *, explain: boo
         if explain and hit.stages:
             told = "  ".join(f"{name} {score:.4f}" for name, score in hit.stages.items())
             print(f"     {told}")
-        for line in textwrap.wrap(hit.passage.text, width - 5):
-            print(f"     {line}")
+        lines = textwrap.wrap(hit.passage.text, width - 5, max_lines=_LINES, placeholder=" …")
+        print("\n".join(f"     {line}" for line in lines))
     stages = "  ".join(f"{stage} {spent:.1f} ms" for stage, spent in milliseconds.items())
     print(stages, file=sys.stderr)
 
 
-def _report_run(
-    output: Path, queries: int, rows: int, seconds: Any, *, as_json: bool
-) -> None:
+def _report_run(output: Path, queries: int, rows: int, seconds: Any, *, as_json: bool) -> None:
     import json
     import sys
 
     each = {stage: 1000 * spent / max(queries, 1) for stage, spent in seconds.items()}
     if as_json:
-        body = {"run": str(output), "queries": queries, "rows": rows, "milliseconds_per_query": each}
+        body = {
+            "run": str(output),
+            "queries": queries,
+            "rows": rows,
+            "milliseconds_per_query": each,
+        }
         print(json.dumps(body, indent=2))
         return
     print(f"{output}: {rows:,} rows for {queries:,} queries")

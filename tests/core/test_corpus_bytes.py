@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tamis.core.corpus import Flaw, open_corpus
 from tamis.core.corpus import lines as lines_module
 from tamis.core.records import Passage

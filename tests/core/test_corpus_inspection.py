@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tamis.core.corpus import Corpus, Flaw
 from tamis.core.corpus import duplicates as duplicates_module
 from tamis.core.corpus.flaws import KEPT

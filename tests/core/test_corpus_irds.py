@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ir_datasets
 import pytest
+
 from tamis.core.corpus import Flaw, open_corpus
 from tamis.core.errors import BadArguments, MissingResource
 from tamis.core.qrels import read_qrels

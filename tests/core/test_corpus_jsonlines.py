@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tamis.core.corpus import Flaw, open_corpus
 from tamis.core.records import Passage
 

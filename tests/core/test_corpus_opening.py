@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from tamis.core.corpus import open_corpus
 from tamis.core.errors import BadArguments, MissingResource
 from tamis.core.records import Passage

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from tamis.core.corpus import Flaw, open_corpus
 from tamis.core.records import Passage
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tamis.core.corpus import Flaw, open_corpus
 from tamis.core.corpus.splitting import windows
 from tamis.core.errors import BadArguments

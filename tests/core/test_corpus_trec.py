@@ -6,6 +6,7 @@ import gzip
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tamis.core.corpus import Flaw, open_corpus
 from tamis.core.records import Passage
 
@@ -39,6 +40,14 @@ def test_without_text_tags_everything_but_docno_and_title_is_text(tmp_path: Path
     path = tmp_path / "ap.trec"
     path.write_text("<DOC><DOCNO>1</DOCNO><TITLE>t</TITLE>\nrest\n</DOC>\n", encoding="utf-8")
     assert list(open_corpus(path)) == [Passage("1", "rest", "t")]
+
+
+def test_a_title_inside_the_text_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "ap.trec"
+    path.write_text(
+        "<DOC>\n<DOCNO>1</DOCNO>\n<TEXT><TITLE>t</TITLE> x</TEXT>\n</DOC>\n", encoding="utf-8"
+    )
+    assert list(open_corpus(path)) == [Passage("1", "t  x")]
 
 
 @pytest.mark.parametrize("name", ["ap.all", "ap", "ap.txt"])

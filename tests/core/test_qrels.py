@@ -9,6 +9,7 @@ import ir_measures
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tamis.core.errors import BadArguments, BadData, MissingResource
 from tamis.core.qrels import read_qrels
 

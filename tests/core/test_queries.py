@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tamis.core.errors import BadArguments, BadData, MissingResource
 from tamis.core.queries import read_queries
 from tamis.core.records import Query

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tamis.core.errors import BadArguments, BadData, MissingResource
 from tamis.core.runs import read_run, write_run
 

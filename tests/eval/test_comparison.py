@@ -7,6 +7,7 @@ import random
 
 import pytest
 from rich.console import Console
+
 from tamis.core.errors import BadArguments, BadData, Mismatch
 from tamis.eval.comparison import Comparison, evaluate_runs
 

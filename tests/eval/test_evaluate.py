@@ -8,6 +8,7 @@ import shutil
 
 import ir_measures
 import pytest
+
 from tamis.core.errors import BadArguments, BadData, Mismatch, MissingDependency
 from tamis.eval.evaluate import evaluate
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ir_measures import AP, RR, P, R, nDCG
+
 from tamis.eval.evaluate import evaluate
 
 IDS = ["1", "2", "9", "10", "11", "100", "A", "a", "b", "é", "日", "z-1"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ir_measures
 import pytest
 from ir_measures import AP, RBP, RR, IPrec, Judged, P, R, SetF, SetRelP, Success, nDCG
+
 from tamis.core.errors import BadArguments
 from tamis.eval.measures import known_measures, parse_measure, relevance_level
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tamis.eval.rbp import rank_biased_precision
 
 GRADES = {"q": {"a": 2, "b": 0, "c": 1, "d": -1}, "r": {"x": 4}}

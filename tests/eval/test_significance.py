@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tamis.eval.significance import holm, paired_tests
 
 A = np.array([0.9, 0.4, 0.55, 0.7, 0.62, 0.3, 0.81, 0.5])

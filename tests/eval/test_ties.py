@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tamis.core.errors import BadArguments, BadData
 from tamis.eval.ties import settle_ties, tied
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tamis.core.errors import BadArguments
 from tamis.index.recipes import AnnRecipe, parse_recipe
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
 from tamis.core.errors import BadData, CorruptFile
 from tamis.index.dense import DenseIndex
 
@@ -86,6 +87,16 @@ def test_a_transform_in_front_keeps_rows_and_gives_vectors_back(
     np.testing.assert_allclose(opened.reconstruct([9]), vectors[9:10], atol=1e-6)
 
 
+def test_hnsw_behind_a_transform_is_searched_as_deep_as_asked(vectors: Any, tmp_path: Path) -> None:
+    rotation = faiss.RandomRotationMatrix(DIM, DIM)
+    rotation.train(vectors)
+    inner = faiss.IndexHNSWFlat(DIM, 16, faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexPreTransform(rotation, inner)
+    index.add(vectors)
+    opened = DenseIndex.open(saved(index, tmp_path), parameters={"efSearch": 4})
+    assert all(len(rows) >= 290 for rows, _ in opened.search(vectors[:20], 300))
+
+
 def test_other_kinds_keep_faiss_own_name(vectors: Any, tmp_path: Path) -> None:
     index = faiss.IndexLSH(DIM, 32)
     index.train(vectors)
@@ -121,3 +132,16 @@ def test_a_gpu_gives_the_same_order(vectors: Any, tmp_path: Path) -> None:
     near = DenseIndex.open(path).search(vectors[:9], 20)
     far = DenseIndex.open(path, device="cuda").search(vectors[:9], 20)
     assert [r.tolist() for r, _ in near] == [r.tolist() for r, _ in far]
+
+
+def test_one_row_out_of_reach_leaves_no_padding() -> None:
+    """Four vectors in one list, one in the other: a single -1 ends FAISS's answer."""
+    points = np.array([[1, 0], [0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [-1, 0]], np.float32)
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(2), 2, 2, faiss.METRIC_INNER_PRODUCT)
+    index.quantizer.add(np.array([[1, 0], [-1, 0]], np.float32))
+    index.is_trained = True
+    index.add(points)
+    for k in (4, 5, 6):
+        ((rows, scores),) = DenseIndex(index).search([[1, 0]], k)
+        assert rows.tolist() == [0, 1, 2, 3]
+        assert len(scores) == 4

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import typer
+from typer.testing import CliRunner
+
 from tamis.core.errors import BadArguments, MissingResource
 from tamis.core.protocols import EncoderCard
 from tamis.pipeline import check as check_module
 from tamis.pipeline.check import check_corpus
 from tamis.pipeline.commands.check import check
 from tamis.pipeline.reporting import Finding, Report
-from typer.testing import CliRunner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import typer
+from typer.testing import CliRunner, Result
+
 from tamis.core.errors import BadArguments, BadData, MissingResource, TamisError
 from tamis.pipeline.commands.eval import evaluate
 from tamis.pipeline.evaluation import evaluate_files, run_names
-from typer.testing import CliRunner, Result
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,45 @@
+# make demo: set-up, then a search engine built, queried and evaluated.   make test: set-up, then the suite.
+PYTHON ?= python3.11
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --constraint constraints.txt
+# torch goes first and pinned: asked for by range, pip would fetch the newest build and its CUDA packages.
+TORCH := torch==2.13.0
+
+.PHONY: demo test lint format types clean
+
+demo: .venv/.demo
+	$(BIN)/tamis demo
+
+test: .venv/.test
+	$(BIN)/pytest tests
+
+lint: .venv/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
+
+format: .venv/.test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# mypy must find the package under its name, so it looks through a link outside the checkout.
+types: .venv/.test
+	link=$$(mktemp -d) && ln -s "$(CURDIR)" $$link/tamis && cd $$link && \
+	MYPYPATH=$$link "$(CURDIR)/$(BIN)/mypy" --config-file "$(CURDIR)/pyproject.toml" \
+	    --cache-dir "$(CURDIR)/.mypy_cache" -p tamis
+
+.venv/.python:
+	$(PYTHON) -m venv .venv
+	$(PIP) $(TORCH)
+	touch $@
+
+.venv/.demo: .venv/.python pyproject.toml constraints.txt
+	$(PIP) --editable '.[cpu,minilm]'
+	touch $@
+
+.venv/.test: .venv/.demo
+	$(PIP) --editable '.[cpu,minilm,lucene,ltr,plots,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
