@@ -1,9 +1,10 @@
-"""``INDEX.building``: where a build works, locked, until one rename makes it the index."""
+"""``INDEX.building``: where a build works, locked, until one rename makes its draft the index."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.durable import no_room, sync_folder
@@ -11,25 +12,33 @@ from ...core.errors import BadArguments, FailedWhileRunning
 from ...core.manifest import NAME as MANIFEST
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from filelock import BaseFileLock
 
 _LOCK = ".lock"
+_DRAFT = "draft"
+_VECTORS = "vectors"
 
 
 class Workplace:
     """The building folder of one index; use it as a context manager.
 
-    Entering takes the lock: FailedWhileRunning when another process builds the same index,
-    BadArguments when the goal is finished and ``overwrite`` is not set, or is no index of ours.
-    Leaving without ``publish`` keeps everything, so that the next build resumes.
+    ``draft`` becomes the index and is empty on entering; ``vectors`` holds the encoded shards, which
+    outlive everything but ``publish``. Entering takes the lock: FailedWhileRunning when another
+    process builds the same index, BadArguments when the goal is finished and ``overwrite`` is not
+    set, or is no index of ours. Leaving without ``publish`` keeps everything, so that the next
+    build resumes. A goal that is a link is followed: what it points to is replaced.
     """
 
     def __init__(self, goal: Path, *, overwrite: bool) -> None:
+        if goal.is_symlink() or goal.name in ("", ".."):
+            goal = Path(os.path.realpath(goal))
+        if not goal.name:
+            raise BadArguments(f"{goal} cannot be an index folder; choose another name")
         self.goal = goal
         self.folder = goal.with_name(f"{goal.name}.building")
-        self._replaced = goal.with_name(f"{goal.name}.replaced")
+        self.draft = self.folder / _DRAFT
+        self.vectors = self.folder / _VECTORS
+        self._replaced = goal.with_name(f".{goal.name}.replaced")
         self._overwrite = overwrite
         self._lock: BaseFileLock | None = None
 
@@ -47,16 +56,51 @@ class Workplace:
             ) from None
         except OSError as failure:
             raise no_room(self.folder, failure) from failure
-        self._check_goal()
-        self._finish_broken_swap()
+        try:
+            self._prepare()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(self, kind: object, failure: object, trace: object) -> None:
-        if self._lock is not None:
-            self._lock.release()
+        if self._lock is None:
+            return
+        if not self._left_over() and not self._strangers():
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.release()
+
+    def _prepare(self) -> None:
+        """With the lock held: heal what a crash left, look again, and clear the draft."""
+        self._finish_broken_swap()
+        self._check_goal()
+        strange = self._strangers()
+        if strange:
+            raise BadArguments(
+                f"this build would work in {self.folder}, which holds {strange[0]!r} and is not "
+                f"ours; move it away, or choose another name for the index"
+            )
+        try:
+            if self.draft.is_dir():
+                shutil.rmtree(self.draft)
+            self.draft.mkdir()
+        except OSError as failure:
+            raise no_room(self.draft, failure) from failure
+
+    def _strangers(self) -> list[str]:
+        known = (_LOCK, _DRAFT, _VECTORS)
+        return sorted(entry.name for entry in self.folder.glob("*") if entry.name not in known)
+
+    def _left_over(self) -> bool:
+        """Whether anything is here that the next build could use or a person look at."""
+        return any(folder.is_dir() and any(folder.iterdir()) for folder in (self.draft, self.vectors))
 
     def _check_goal(self) -> None:
-        if not self.goal.exists() or (self.goal.is_dir() and not any(self.goal.iterdir())):
+        if os.path.ismount(self.goal):
+            raise BadArguments(f"{self.goal} is a mount point; name a folder inside it")
+        if not os.path.lexists(self.goal):
+            return
+        if self.goal.is_dir() and not any(self.goal.iterdir()):
             return
         if not (self.goal / MANIFEST).is_file():
             raise BadArguments(f"{self.goal} exists and is no tamis index; choose another name")
@@ -64,25 +108,35 @@ class Workplace:
             raise BadArguments(f"{self.goal} is a finished index; replace it with --overwrite")
 
     def _finish_broken_swap(self) -> None:
-        """A crash between the two renames of an overwrite: put the old index back."""
-        if self._replaced.is_dir() and not self.goal.exists():
+        """A crash between the two renames of an overwrite: put the old index back.
+
+        After the second rename, the old index only waits to be removed.
+        """
+        if not (self._replaced / MANIFEST).is_file():
+            return
+        if os.path.lexists(self.goal):
+            shutil.rmtree(self._replaced, ignore_errors=True)
+        else:
             self._replaced.rename(self.goal)
 
     def publish(self) -> None:
-        """Give the folder its final name; an index that stood there is removed afterwards."""
-        sync_folder(self.folder)
+        """Give the draft its final name; an index that stood there is removed afterwards.
+
+        The vectors go last: until the index has its name, a killed build can still resume.
+        """
         try:
+            for folder in (self.draft, *(path for path in self.draft.rglob("*") if path.is_dir())):
+                sync_folder(folder)
             if (self.goal / MANIFEST).is_file():
-                shutil.rmtree(self._replaced, ignore_errors=True)
                 self.goal.rename(self._replaced)
             elif self.goal.exists():
                 self.goal.rmdir()
-            self.folder.rename(self.goal)
+            self.draft.rename(self.goal)
+            sync_folder(self.goal.parent)
         except OSError as failure:
             raise no_room(self.goal, failure) from failure
-        sync_folder(self.goal.parent)
-        (self.goal / _LOCK).unlink(missing_ok=True)
         shutil.rmtree(self._replaced, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def sync_files(folder: Path) -> list[str]:

