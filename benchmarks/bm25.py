@@ -1,6 +1,7 @@
 """BM25 against the bare library: the same index, the same queries, tokenisation included.
 
-    .venv/bin/python benchmarks/bm25.py CORPUS QUERIES [--engine bm25s|lucene] [--k 1000] [--repeats 7]
+    .venv/bin/python benchmarks/bm25.py CORPUS QUERIES [--engine bm25s|lucene] [--k 1000]
+                                        [--repeats 7]
 
 Bare bm25s is ``tokenize`` and ``BM25.retrieve`` as its documentation shows them, the whole batch
 at once and the arrays in memory. Bare pyserini is ``LuceneSearcher.batch_search`` with as many

@@ -1,9 +1,11 @@
 """Dense search against bare FAISS: the same loaded index, the same threads, the same queries.
 
-    python benchmarks/search.py [--vectors 100000] [--repeats 5] [--threads 2]
+    .venv/bin/python benchmarks/search.py [--vectors 100000] [--repeats 7] [--threads 2]
 
 What ours adds to ``index.search``: one candidate more a query, ties in row order, and checks.
-Bars: a batch of 1,000 queries at 0.95 of the speed of FAISS or better; one query within 200 us.
+Bars: a batch of 1,000 queries at 0.95 of the speed of FAISS or better, by k of 10 and 1,000, exact
+and HNSW; one query at most 200 microseconds later, measured on 1,000 vectors, where FAISS's own
+time does not drown the difference. Exits 1 below a bar.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -23,7 +26,8 @@ from tamis.index.recipes import parse_recipe
 
 DIM = 384
 RATIO_BAR = 0.95
-OVERHEAD_BAR = 200e-6
+OVERHEAD_BAR_US = 200.0
+ROUNDS = 300
 
 
 def clustered(n: int, rng: np.random.Generator, centres: np.ndarray) -> np.ndarray:
@@ -41,51 +45,44 @@ def bare_search(index: DenseIndex, queries: np.ndarray, k: int) -> object:
     return bare.search(queries, k)
 
 
-def batch(index: DenseIndex, queries: np.ndarray, k: int, repeats: int) -> dict:
+def batch(index: DenseIndex, queries: np.ndarray, k: int, repeats: int) -> dict[str, Any]:
     times = alternate(
         {"peer": lambda: bare_search(index, queries, k), "ours": lambda: index.search(queries, k)},
         repeats,
     )
-    peer, ours = (float(np.median(times[who])) for who in ("peer", "ours"))
-    return {
-        "index": index.kind,
-        "k": k,
-        "queries": len(queries),
-        "peer_s": peer,
-        "ours_s": ours,
-        "ratio": peer / ours,
-        "bar": RATIO_BAR,
-        "met": peer / ours >= RATIO_BAR,
-    }
-
-
-def overhead(index: DenseIndex, queries: np.ndarray, k: int) -> dict:
-    """What one call of ours costs beyond FAISS's, by the median of single queries in turn."""
-    turn = iter(np.tile(queries, (3, 1))[:, None])
-    times = alternate(
-        {
-            "peer": lambda: bare_search(index, next(turn), k),
-            "ours": lambda: index.search(next(turn), k),
-        },
-        len(queries),
+    return times.line(
+        index=index.kind, vectors=len(index), queries=len(queries), k=k, bar=RATIO_BAR
     )
-    extra = float(np.median(times["ours"]) - np.median(times["peer"]))
+
+
+def overhead_us(index: DenseIndex, query: np.ndarray, k: int) -> dict[str, Any]:
+    """What one call of ours costs beyond FAISS's, by the medians of calls in turn."""
+    times = alternate(
+        {"peer": lambda: bare_search(index, query, k), "ours": lambda: index.search(query, k)},
+        ROUNDS,
+    )
+    extra = 1e3 * (times.median_ms("ours") - times.median_ms("peer"))
     return {
         "index": index.kind,
-        "k": k,
+        "vectors": len(index),
         "queries": 1,
-        "peer_s": float(np.median(times["peer"])),
-        "ours_s": float(np.median(times["ours"])),
-        "overhead_us": 1e6 * extra,
-        "bar_us": 1e6 * OVERHEAD_BAR,
-        "met": extra <= OVERHEAD_BAR,
+        "k": k,
+        "overhead_us": round(extra, 1),
+        "bar_us": OVERHEAD_BAR_US,
     }
+
+
+def loaded(recipe: str, vectors: np.ndarray, folder: Path) -> DenseIndex:
+    print(f"building {recipe} of {len(vectors)} vectors", file=sys.stderr)
+    path = folder / f"{len(vectors)}.{recipe.partition(':')[0]}"
+    write_faiss(parse_recipe(recipe), lambda: [vectors], len(vectors), DIM, path)
+    return DenseIndex.open(path)
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--vectors", type=int, default=100_000)
-    options.add_argument("--repeats", type=int, default=5)
+    options.add_argument("--repeats", type=int, default=7)
     options.add_argument("--threads", type=int, default=2)
     chosen = options.parse_args()
     faiss.omp_set_num_threads(chosen.threads)
@@ -95,15 +92,18 @@ def main() -> int:
     queries = clustered(1_000, rng, centres)
     lines = []
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "index"
         for recipe in ("flat", f"hnsw:threads={chosen.threads}"):
-            print(f"building {recipe} of {len(vectors)} vectors", file=sys.stderr)
-            write_faiss(parse_recipe(recipe), lambda: [vectors], len(vectors), DIM, path)
-            index = DenseIndex.open(path)
+            index = loaded(recipe, vectors, Path(folder))
             lines += [batch(index, queries, k, chosen.repeats) for k in (10, 1_000)]
-            lines += [overhead(index, queries[:100], k) for k in (10, 1_000)]
+            few = loaded(recipe, vectors[:1_000], Path(folder))
+            lines += [overhead_us(few, queries[:1], k) for k in (10, 1_000)]
     report("dense search", lines, hardware())
-    return 0 if all(line["met"] for line in lines) else 1
+    missed = [
+        line
+        for line in lines
+        if line.get("ratio", 1) < RATIO_BAR or line.get("overhead_us", 0) > OVERHEAD_BAR_US
+    ]
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

@@ -64,10 +64,14 @@ class Manifest:
         body = {**asdict(self), "space": self.space}
         return {**body, "sha256": of_value(body)}
 
+    def text(self) -> str:
+        """The file, to the byte: spaces and line ends lie outside its own hash."""
+        body = json.dumps(self.to_json(), indent=1, sort_keys=True, ensure_ascii=False)
+        return body + "\n"
+
     def write(self, folder: Path) -> None:
         with replacing(folder / NAME) as out:
-            json.dump(self.to_json(), out, indent=1, sort_keys=True, ensure_ascii=False)
-            out.write("\n")
+            out.write(self.text())
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -79,7 +83,8 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         body = json.loads(path.read_bytes())
         promised = body.pop("sha256")
-    except (ValueError, KeyError, TypeError, AttributeError) as failure:
+        found = of_value(body)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as failure:
         raise CorruptFile(
             f"{path} is not a whole manifest ({failure}): rebuild the index"
         ) from None
@@ -88,7 +93,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} has format {body['format']}, this tamis reads format {FORMAT}: "
             f"use the tamis that wrote it, or rebuild"
         )
-    if of_value(body) != promised:
+    if found != promised:
         raise CorruptFile(f"{path} was changed after it was written: rebuild the index")
     return _from_json(path, body)
 

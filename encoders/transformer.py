@@ -29,6 +29,9 @@ _CHUNK = 4096  # texts that are tokenised together, while the model works on the
 _BUDGET = {"cpu": 2048, "cuda": 65536}  # tokens of a batch, measured: see benchmarks/encode.py
 _PROMPTS = {"query": ("query",), "passage": ("document", "passage", "corpus")}
 _HARMLESS_MODULES = "sentence_transformers."
+_PICKLED = "pytorch_model.bin"
+_OWN_PREPARATION = ("query_length", "document_length", "query_expansion", "processing_kwargs")
+"""Settings by which sentence-transformers' Transformer changes what the tokenizer makes."""
 
 
 class TransformerEncoder(Encoder):
@@ -47,8 +50,8 @@ class TransformerEncoder(Encoder):
         device: str = "cpu",
         trust_remote_code: bool = False,
     ) -> None:
-        if Path(model).is_dir() and not trust_remote_code:
-            _refuse_foreign_code(Path(model))
+        if Path(model).is_dir():
+            _check_modules(Path(model), trust_remote_code)
         self._model = _load(str(model), device, trust_remote_code)
         self._device = device
         self._prefix = {role: self._prompt(role) for role in _PROMPTS}
@@ -65,7 +68,7 @@ class TransformerEncoder(Encoder):
         return self._tokenize(texts, role)[1]
 
     def encode(self, texts: Sequence[str], role: Role) -> Encoded:
-        vectors = np.empty((len(texts), self._card.dim), np.float32)
+        vectors = np.zeros((len(texts), self._card.dim), np.float32)
         tokens = np.empty(len(texts), np.int32)
         if self._tokenizer is None:
             if len(texts):
@@ -75,7 +78,8 @@ class TransformerEncoder(Encoder):
             kept = np.array([len(encoding.ids) for encoding in encodings], np.int32)
             tokens[start : start + len(counts)] = counts
             for rows in token_batches(kept, _BUDGET[self._device.partition(":")[0]]):
-                vectors[start + rows] = self._forward([encodings[row] for row in rows])
+                if kept[rows[0]]:  # a text without any token, as "" may be, stays the zero vector
+                    vectors[start + rows] = self._forward([encodings[row] for row in rows])
         return Encoded(vectors, tokens)
 
     def _tokenized_chunks(
@@ -97,7 +101,7 @@ class TransformerEncoder(Encoder):
         backend = tokenizer.backend_tokenizer
         backend.no_padding()
         if self._max_length():
-            backend.enable_truncation(self._max_length())
+            backend.enable_truncation(self._max_length(), direction=tokenizer.truncation_side)
         else:
             backend.no_truncation()
         prefix = self._prefix[role]
@@ -110,7 +114,11 @@ class TransformerEncoder(Encoder):
         return encodings, np.array(counts, np.int32)
 
     def _forward(self, encodings: list[Any]) -> Float32Array:
-        """Vectors of one batch, [len(encodings), dim]."""
+        """Vectors of one batch, [len(encodings), dim].
+
+        Padded on the right, whatever the tokenizer's habit: padding on the left moves the positions
+        of a text's tokens, so that its vector would depend on what it was batched with.
+        """
         import torch
 
         width = max(len(encoding.ids) for encoding in encodings)
@@ -119,14 +127,12 @@ class TransformerEncoder(Encoder):
         features["attention_mask"] = np.zeros((len(encodings), width), np.int64)
         if "token_type_ids" in wanted:
             features["token_type_ids"] = np.zeros((len(encodings), width), np.int64)
-        left = self._tokenizer.padding_side == "left"
         for row, encoding in enumerate(encodings):
             n = len(encoding.ids)
-            place = slice(width - n, width) if left else slice(n)
-            features["input_ids"][row, place] = encoding.ids
-            features["attention_mask"][row, place] = 1
+            features["input_ids"][row, :n] = encoding.ids
+            features["attention_mask"][row, :n] = 1
             if "token_type_ids" in wanted:
-                features["token_type_ids"][row, place] = encoding.type_ids
+                features["token_type_ids"][row, :n] = encoding.type_ids
         with torch.inference_mode():
             tensors = {key: torch.from_numpy(x).to(self._device) for key, x in features.items()}
             out: Float32Array = self._model(tensors)["sentence_embedding"].float().cpu().numpy()
@@ -139,12 +145,21 @@ class TransformerEncoder(Encoder):
         return vectors
 
     def _slow_counts(self, texts: Sequence[str], role: Role) -> Int32Array:
-        prefix = self._prefix[role]
-        tokenize = getattr(self._model.tokenizer, "tokenize", None)
-        if tokenize is None:  # a bare Rust tokenizer, as static embeddings have
-            encodings = self._model.tokenizer.encode_batch([prefix + text for text in texts])
-            return np.array([len(encoding.ids) for encoding in encodings], np.int32)
-        return np.array([len(tokenize(prefix + text)) for text in texts], np.int32)
+        """Lengths before any cut; special tokens count where the model adds them."""
+        tokenizer = self._model.tokenizer
+        full = [self._prefix[role] + text for text in texts]
+        if hasattr(tokenizer, "encode_batch"):  # a bare Rust tokenizer, as static embeddings have
+            encodings = tokenizer.encode_batch(full, add_special_tokens=False)
+            counts = [
+                len(encoding.ids) + sum(len(more.ids) for more in encoding.overflowing)
+                for encoding in encodings
+            ]
+        elif callable(tokenizer):
+            ids = tokenizer(full, truncation=False, verbose=False)["input_ids"] if full else []
+            counts = [len(each) for each in ids]
+        else:  # sentence-transformers' own word tokenizers
+            counts = [len(tokenizer.tokenize(text)) for text in full]
+        return np.array(counts, np.int32)
 
     def _prompt(self, role: str) -> str:
         prompts = self._model.prompts
@@ -155,6 +170,9 @@ class TransformerEncoder(Encoder):
 
     def _max_length(self) -> int:
         """In tokens, special ones included; 0 when the model never cuts."""
+        rust = self._model.tokenizer
+        if hasattr(rust, "encode_batch") and rust.truncation:  # a static embedding's own cut
+            return int(rust.truncation["max_length"])
         length = getattr(self._model, "max_seq_length", None)
         return int(length) if length and length < 1_000_000 else 0
 
@@ -225,24 +243,38 @@ def _fast_tokenizer(model: Any, prefixes: Iterable[str]) -> Any:
         return None
     if tokenizer.pad_token_id is None or getattr(first, "do_lower_case", False):
         return None
-    if any(getattr(first, key, None) for key in ("query_length", "document_length")):
+    if any(getattr(first, setting, None) for setting in _OWN_PREPARATION):
         return None
+    if "message" in (getattr(first, "modality_config", None) or ()):
+        return None  # texts go through a chat template
     skips_prompt = any(not getattr(module, "include_prompt", True) for module in model)
     return None if skips_prompt and any(prefixes) else tokenizer
 
 
-def _refuse_foreign_code(folder: Path) -> None:
-    """sentence-transformers below 6 runs a local folder's own classes without asking; we ask."""
+def _check_modules(folder: Path, trust_remote_code: bool) -> None:
+    """Refuse what sentence-transformers would take: pickled weights, and code without asking.
+
+    Below version 6 it runs a local folder's own classes; modules other than the transformer load
+    ``pytorch_model.bin`` where there are no safetensors.
+    """
     listing = folder / "modules.json"
     if not listing.is_file():
         return
     try:
-        types = [str(module["type"]) for module in json.loads(listing.read_text("utf-8"))]
+        modules = json.loads(listing.read_text("utf-8"))
+        types = [str(module["type"]) for module in modules]
+        places = [folder / str(module["path"]) for module in modules]
     except (ValueError, KeyError, TypeError) as failure:
-        raise BadData(f"{listing} is not a list of modules with a type: {failure}") from failure
+        raise BadData(f"{listing} is not a list of modules with type and path: {failure}") from None
     foreign = [kind for kind in types if not kind.startswith(_HARMLESS_MODULES)]
-    if foreign:
+    if foreign and not trust_remote_code:
         raise BadArguments(
             f"{folder} names {', '.join(foreign)}, which is code from outside "
             f"sentence-transformers; load it with trust_remote_code=True if you trust it"
         )
+    for place in places:
+        if (place / _PICKLED).is_file() and not any(place.glob("*.safetensors")):
+            raise BadData(
+                f"{place / _PICKLED} is a pickle, and only safetensors are read; load the model "
+                f"with sentence-transformers and save it again"
+            )

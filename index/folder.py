@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import BadArguments, Mismatch, MissingResource
+from ..core.errors import BadArguments, CorruptFile, Mismatch, MissingResource, TamisError
 from ..core.manifest import NAME as MANIFEST
 from ..core.manifest import Manifest, read_manifest
 from .dense import DenseIndex
@@ -43,8 +43,8 @@ class IndexFolder:
             raise MissingResource(self._why_not())
 
     def _why_not(self) -> str:
-        building = self.path.with_name(f"{self.path.name}.building")
         if not self.path.exists():
+            building = self.path.with_name(f"{self.path.name}.building")
             hint = f"; a build lies unfinished in {building}" if building.is_dir() else ""
             return f"{self.path} does not exist{hint}: run tamis build"
         if (self.path / INDEX).is_file() and (self.path / DOCID).is_file():
@@ -98,12 +98,14 @@ class IndexFolder:
 
     def verify_all(self) -> dict[str, Exception]:
         """Every file that is not as the manifest says -> what is wrong with it."""
-        from ..core.errors import TamisError
-
         wrong: dict[str, Exception] = {}
-        for name in self._files.names() if self.manifest else []:
+        if self.manifest is None:
+            return wrong
+        if (self.path / MANIFEST).read_bytes() != self.manifest.text().encode("utf-8"):
+            wrong[MANIFEST] = CorruptFile(f"{self.path / MANIFEST} was written by another program")
+        for name in self._files.names():
             try:
-                self._files.part(name, 0, self.manifest.files[name].bytes)  # type: ignore[union-attr]
+                self._files.part(name, 0, self.manifest.files[name].bytes)
             except TamisError as failure:
                 wrong[name] = failure
         return wrong

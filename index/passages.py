@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
@@ -59,11 +60,15 @@ class PassageWriter:
         try:
             if kind is None:
                 self._flush()
-            self._arrow.close()
-            self._sink.close()
-            self._docid.close()
-        except OSError as broken:
-            raise no_room(self.folder / NAME, broken) from broken
+                with _writing(self.folder / NAME):
+                    self._arrow.close()
+                    self._sink.close()
+                with _writing(self.folder / DOCID):
+                    self._docid.close()
+        finally:
+            for opened in (self._sink, self._docid):
+                with suppress(OSError):  # what went wrong first has been told
+                    opened.close()
 
     def add(self, passage: Passage) -> None:
         self._pending.append(passage)
@@ -80,14 +85,21 @@ class PassageWriter:
         columns = [[getattr(p, name) for p in self._pending] for name in self._schema.names]
         arrays = [pa.array(column, pa.large_string()) for column in columns]
         start = self._sink.tell()
-        try:
+        with _writing(self.folder / NAME):
             self._arrow.write_batch(pa.record_batch(arrays, schema=self._schema))
+        with _writing(self.folder / DOCID):
             self._docid.writelines(f"{passage.id}\n" for passage in self._pending)
-        except OSError as broken:
-            raise no_room(self.folder / NAME, broken) from broken
         self.batches.append([self.rows - len(self._pending), start, self._sink.tell()])
         self._pending.clear()
         self._pending_bytes = 0
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as failure:
+        raise no_room(path, failure) from failure
 
 
 class PassageTable:

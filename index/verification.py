@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from ..core.durable import replacing
@@ -24,7 +25,9 @@ class VerifiedFiles:
     """The files of one folder and what the manifest says of them.
 
     Whole files are hashed once a process; files from 1 GB up once a machine, as long as path,
-    size, modification time and inode stay the same (``~/.cache/tamis/verified.json``).
+    size, modification time and inode stay the same (``~/.cache/tamis/verified.json``). So damage
+    that leaves all four as they were, a failing disk's say, is met only by ``part``, which
+    ``tamis check`` uses: it hashes whatever is remembered.
     """
 
     def __init__(self, folder: Path, records: Mapping[str, FileRecord]) -> None:
@@ -54,9 +57,14 @@ class VerifiedFiles:
         path = self._folder / name
         expected = self._records[name].bytes
         try:
-            found = path.stat().st_size
-        except (FileNotFoundError, NotADirectoryError):
-            raise MissingResource(f"{path} is missing: restore it, or rebuild the index") from None
+            stat = path.stat()
+        except OSError as failure:  # absent, a link in a loop, a folder that may not be read
+            raise MissingResource(
+                f"{path} is missing ({failure.strerror}): restore it, or rebuild the index"
+            ) from None
+        if not S_ISREG(stat.st_mode):
+            raise MissingResource(f"{path} is no file: restore it, or rebuild the index")
+        found = stat.st_size
         if found != expected:
             raise CorruptFile(
                 f"{path} has {found:,} bytes, expected {expected:,}: restore it, or rebuild"
@@ -103,7 +111,7 @@ def _state(path: Path, record: FileRecord) -> str:
 def _verdicts() -> dict[str, str]:
     try:
         found = json.loads(_ledger().read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

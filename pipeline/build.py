@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from ..core.protocols import Encoder
     from .opening import Index
 
-_VECTORS = "vectors"
-
 
 def build(
     corpus: str | Path,
@@ -62,19 +59,19 @@ def build(
     """
     recipe = parse_recipe(ann)
     settings = None if lexical == "none" else LexicalSettings(lexical, k1=k1, b=b)
+    if on_error not in ("fail", "skip"):
+        raise BadArguments(f"on_error is {on_error!r}; known: fail, skip")
     if shard_rows < 1:
         raise BadArguments(f"shard_rows is {shard_rows}; a shard holds at least one passage")
     source = open_corpus(corpus, passage_words=passage_words, passage_stride=passage_stride)
     watched = progress or Silent()
-    goal = Path(folder)
-    with Workplace(goal, overwrite=overwrite) as place:
+    with Workplace(Path(folder), overwrite=overwrite) as place:
         loaded = load_encoder(encoder, device=device) if isinstance(encoder, str) else encoder
-        _forget_all_but_vectors(place.folder)
-        skipped_file = goal.with_name(f"{goal.name}.skipped.jsonl")
-        taken = take_in(source, place.folder, on_error, skipped_file, watched)
+        skipped_file = place.goal.with_name(f"{place.goal.name}.skipped.jsonl")
+        taken = take_in(source, place.draft, on_error, skipped_file, watched)
         rows = taken.rows
-        table = PassageTable(place.folder / PASSAGES, taken.batches, rows, None)
-        shards = VectorShards(place.folder / _VECTORS, loaded, rows, shard_rows)
+        table = PassageTable(place.draft / PASSAGES, taken.batches, rows, None)
+        shards = VectorShards(place.vectors, loaded, rows, shard_rows)
         with watched.stage("encode", rows) as advance:
             shards.complete(lambda a, z: [p.full_text for p in table.stream(a, z)], advance)
         with watched.stage(f"index ({recipe.kind})", rows) as advance:
@@ -83,40 +80,33 @@ def build(
                 shards.blocks,
                 rows,
                 loaded.card.dim,
-                place.folder / INDEX,
+                place.draft / INDEX,
                 progress=_steps(advance),
                 device=device,
             )
         if settings is not None:
-            with watched.stage(f"bm25 ({settings.engine})", rows) as advance, _disk(place.folder):
+            with watched.stage(f"bm25 ({settings.engine})", rows) as advance, _disk(place.draft):
                 texts = (passage.full_text for passage in table.stream())
-                build_lexical(settings, texts, place.folder / LEXICAL, progress=advance)
-        shutil.rmtree(place.folder / _VECTORS)
+                build_lexical(settings, texts, place.draft / LEXICAL, progress=advance)
         counts = {"corpus": rows + taken.skipped, "indexed": rows, "skipped": taken.skipped}
         counts["truncated_passages"], counts["truncated_tokens"] = shards.truncated
         Manifest(
             passage_encoder=loaded.card,
             query_encoder=loaded.card,
             counts=counts,
-            corpus={"source": Path(source.source).name, "format": source.format},
+            corpus={"source": _name(source.source), "format": source.format},
             ann=report.to_json(),
             lexical=settings.to_json() if settings else None,
             passage_batches=taken.batches,
-            files=_records(place.folder),
-        ).write(place.folder)
+            files=_records(place.draft),
+        ).write(place.draft)
         place.publish()
-    return open_index(goal, encoder=loaded, device=device)
+    return open_index(place.goal, encoder=loaded, device=device)
 
 
-def _forget_all_but_vectors(folder: Path) -> None:
-    """What an unfinished build left behind, except the encoded shards, is quick to make again."""
-    for entry in folder.iterdir():
-        if entry.name in (_VECTORS, ".lock"):
-            continue
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+def _name(source: str) -> str:
+    """The last part of a path; bytes that are no UTF-8 become question marks."""
+    return Path(source).name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _steps(advance: Advance) -> Callable[[int, int], None]:

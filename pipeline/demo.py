@@ -16,6 +16,7 @@ from ..core.progress import Silent
 from ..core.qrels import read_qrels
 from ..core.queries import read_queries
 from ..eval.evaluate import evaluate
+from ..eval.ties import settle_ties
 from .build import build
 from .evaluation import evaluate_runs
 from .fusion import tune_dense_weight
@@ -170,7 +171,7 @@ def default_encoder() -> tuple[str, str]:
 def labels() -> dict[str, str]:
     """Passage id -> kind: good, or one of seven sorts of junk."""
     lines = (COLLECTION / "labels.tsv").read_text("utf-8").splitlines()[1:]
-    return dict(line.split("\t") for line in lines)  # type: ignore[misc]
+    return dict(line.split("\t") for line in lines)
 
 
 def _judgments(split: str) -> Judgments:
@@ -233,11 +234,11 @@ def _bytes_of(system: str, sizes: Mapping[str, int]) -> int:
 def _junk_share(run: RunScores) -> float:
     """Mean over queries of the share of the ten best that are not good; 0 where none is found.
 
-    A run holds its passages best first.
+    Ties are settled as for the measures, so that all columns look at one ranking.
     """
     kinds = labels()
     shares = []
-    for scores in run.values():
+    for scores in settle_ties(run).values():
         best = list(scores)[:10]
         shares.append(sum(kinds[id_] != "good" for id_ in best) / max(len(best), 1))
     return statistics.fmean(shares)

@@ -33,7 +33,7 @@ def fuse(
     """
     if method not in METHODS:
         raise BadArguments(f"no fusion is called {method!r}; known: {', '.join(METHODS)}")
-    weighing = _checked(weights or {}, rankings)
+    weighing = checked_weights(weights or {}, list(rankings))
     rows = np.unique(np.concatenate([ranking.rows for ranking in rankings.values()]))
     total = np.zeros(len(rows), np.float64)
     stages: dict[str, Float32Array] = {}
@@ -89,11 +89,12 @@ METHODS: dict[str, Callable[[Ranking], tuple[np.ndarray, float]]] = {
 """Fusion by name: a ranking to (gain per row, gain of a row it does not hold)."""
 
 
-def _checked(weights: Mapping[str, float], rankings: Mapping[str, Ranking]) -> dict[str, float]:
-    strange = sorted(set(weights) - set(rankings))
+def checked_weights(weights: Mapping[str, float], stages: Sequence[str]) -> dict[str, float]:
+    """A weight for each stage, 1 where none is given; BadArguments for one that cannot be meant."""
+    strange = sorted(set(weights) - set(stages))
     if strange:
-        raise BadArguments(f"weights for {', '.join(strange)}, but the stages are {list(rankings)}")
-    chosen = {name: float(weights.get(name, 1.0)) for name in rankings}
+        raise BadArguments(f"weights for {', '.join(strange)}, but the stages are {list(stages)}")
+    chosen = {name: float(weights.get(name, 1.0)) for name in stages}
     if any(not np.isfinite(w) or w < 0 for w in chosen.values()) or not any(chosen.values()):
         raise BadArguments(f"fusion weights must be finite, >= 0 and not all 0; got {chosen}")
     return chosen

@@ -52,6 +52,8 @@ def take_in(
         raise BadData(_refusal(corpus, inspection))
     if skipped:
         writer = _without(corpus, dropped, folder, skipped_file)
+    else:
+        skipped_file.unlink(missing_ok=True)  # of an earlier build: it would speak of this one
     return Intake(writer.rows, writer.batches, skipped)
 
 
@@ -68,7 +70,7 @@ def _without(corpus: Corpus, dropped: set[int], folder: Path, skipped_file: Path
                     writer.add(item)
                 row += 1
             if flaw is not None:
-                out.write(json.dumps(asdict(flaw), ensure_ascii=False) + "\n")
+                out.write(json.dumps(asdict(flaw)) + "\n")
     return writer
 
 

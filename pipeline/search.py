@@ -13,7 +13,7 @@ from ..core.protocols import Candidates
 from ..core.records import Hit, Query, Ranking
 from ..core.stopwatch import Stopwatch
 from ..core.topk import best_first
-from .fusion import METHODS, fuse
+from .fusion import METHODS, checked_weights, fuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -112,13 +112,24 @@ class Search:
             yield "dense and lexical read different indexes, so their rows do not match"
         if self.fuse not in METHODS:
             yield f"no fusion is called {self.fuse!r}; known: {', '.join(METHODS)}"
+        if self.weights:
+            yield from self._weighing()
         if self.k is not None and self.k < 1:
             yield f"k is {self.k}; ask for at least one passage"
         depth = max((stage.k for stage in self._stages), default=0)
         for stage in self.rerank:
-            if not 1 <= stage.keep <= max(depth, 1) * max(len(self._stages), 1):
+            if not 1 <= stage.keep <= max(depth, 1):
                 yield f"{stage.name} wants {stage.keep} candidates, at most {depth} reach it"
             depth = min(depth, stage.keep)
+
+    def _weighing(self) -> Iterator[str]:
+        if len(self._stages) == 1:
+            yield f"weights are for a fusion, and {self._stages[0].name} is alone"
+            return
+        try:
+            checked_weights(self.weights or {}, [stage.name for stage in self._stages])
+        except BadArguments as failure:
+            yield str(failure)
 
     def run(self, queries: Sequence[Query]) -> Run:
         """Answers to all queries, in their order; no query, no ranking."""
@@ -133,7 +144,8 @@ class Search:
 
     def _fused(self, found: Mapping[str, list[Ranking]], clock: Stopwatch) -> list[Ranking]:
         if len(found) == 1:
-            return next(iter(found.values()))
+            ((name, rankings),) = found.items()
+            return [Ranking(r.query, r.rows, r.scores, {name: r.scores}) for r in rankings]
         depth = max(stage.k for stage in self._stages)
         with clock.stage(f"fuse ({self.fuse})"):
             together = [
@@ -151,6 +163,10 @@ class Search:
             batch = [Candidates(head, [next(texts) for _ in range(len(head))]) for head in heads]
         with clock.stage(stage.name):
             scores = stage.score(batch)
+        if len(scores) != len(heads):
+            raise FailedWhileRunning(
+                f"reranker {stage.name} answered {len(scores)} queries of {len(heads)}"
+            )
         return [_resorted(stage.name, head, new) for head, new in zip(heads, scores, strict=True)]
 
 
@@ -159,8 +175,9 @@ def _resorted(name: str, ranking: Ranking, scores: np.ndarray) -> Ranking:
     scores = np.asarray(scores, np.float32)
     if scores.shape != ranking.rows.shape or not np.isfinite(scores).all():
         raise FailedWhileRunning(
-            f"reranker {name} gave {scores.shape} scores, some perhaps not finite, for "
-            f"{len(ranking)} candidates of query {ranking.query.id!r}"
+            f"reranker {name} gave scores of shape {scores.shape}, "
+            f"{np.count_nonzero(~np.isfinite(scores))} of them not finite, for {len(ranking)} "
+            f"candidates of query {ranking.query.id!r}"
         )
     rows, ordered = best_first(ranking.rows, scores)
     by_row = np.argsort(ranking.rows)

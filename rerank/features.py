@@ -43,7 +43,7 @@ FEATURES: dict[str, str] = {
     "term_share": "share of the passage's terms that are query terms",
     "longest_run": "longest run of query terms found in a row, over the number of query terms",
     "phrase": "1 if all query terms stand in a row in the title or the text, else 0",
-    "pairs_covered": "share of the query's neighbouring terms found as neighbours; NaN for one term",
+    "pairs_covered": "share of its neighbouring terms found as neighbours; NaN for one term",
     "numbers_covered": "share of the query's numbers found; NaN without a number",
     "first_match": "place of the first match in the text, in terms from 0; NaN without a match",
     "mean_first_match": "mean over the matched terms of their first place; NaN without a match",

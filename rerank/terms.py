@@ -8,12 +8,13 @@ from typing import Any
 from ..core.optional import need
 
 _WORD = re.compile(r"\w+")
-_FUNCTION_WORDS = frozenset(
+_LISTED = (
     "a about am an and any are as at be been being but by can could did do does for from had has "
     "have he her his how i if in into is it its me my of on or our she should so some such than "
     "that the their them then there these they this those to was we were what when where which "
-    "who whom whose why will with would you your".split()
+    "who whom whose why will with would you your"
 )
+_FUNCTION_WORDS = frozenset(_LISTED.split())
 
 
 class Terms:

@@ -67,7 +67,8 @@ def moved(vectors: Float32Array) -> Float32Array:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     queries = vectors + noise * (lengths * NOISE / np.sqrt(vectors.shape[1]))
     queries /= np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-30)
-    return queries.astype(np.float32)
+    unit: Float32Array = queries.astype(np.float32)
+    return unit
 
 
 def _exact(

@@ -101,7 +101,7 @@ class VectorShards:
         try:
             card = ShardCard(**json.loads(self._card_of(number).read_bytes()))
             whole = of_file(self._vectors_of(number)) == card.vectors
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
         return card if whole and card.made_from == made_from else None
 

@@ -62,12 +62,13 @@ def write_faiss(
     """Write the index of n vectors that ``blocks`` gives in row order; ``path`` appears whole.
 
     ``blocks`` is called several times (training, adding, measuring). The metric is inner product.
-    ``flat`` holds one block in memory, every other kind the index itself. The same vectors give
-    the same bytes on one machine and thread count, however they are cut into blocks, unless
-    ``recipe.reproducible`` is false. ``progress`` hears (rows added, n) after each block.
-    ``device="cuda"`` trains and assigns ``ivf`` and ``ivfpq`` on the GPU; other kinds gain nothing
-    from it and stay on the CPU. Zero vectors are legal. Raises BadData naming the row that is not
-    finite, Mismatch, BadArguments from ``recipe.resolved``, FailedWhileRunning on a full disk.
+    ``flat`` holds one block in memory, every other kind the index itself (inverted lists grow by
+    doubling, up to twice that). The same vectors give the same bytes on one machine and thread
+    count, however they are cut into blocks, unless ``recipe.reproducible`` is false.
+    ``progress`` hears (rows added, n) after each block. ``device="cuda"`` trains and assigns
+    ``ivf`` and ``ivfpq`` on the GPU; other kinds gain nothing from it and stay on the CPU. Zero
+    vectors are legal. Raises BadData naming the row that is not finite, Mismatch, BadArguments
+    from ``recipe.resolved``, FailedWhileRunning on a full disk.
     """
     faiss = need("faiss", "building a dense index")
     recipe = recipe.resolved(n, dim)

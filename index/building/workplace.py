@@ -112,12 +112,15 @@ class Workplace:
 
         After the second rename, the old index only waits to be removed.
         """
-        if not (self._replaced / MANIFEST).is_file():
-            return
-        if os.path.lexists(self.goal):
-            shutil.rmtree(self._replaced, ignore_errors=True)
-        else:
+        if (self._replaced / MANIFEST).is_file() and not os.path.lexists(self.goal):
             self._replaced.rename(self.goal)
+        else:
+            self._discard_replaced()
+
+    def _discard_replaced(self) -> None:
+        """Its manifest first: what is left when this is killed must not be put back."""
+        (self._replaced / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(self._replaced, ignore_errors=True)
 
     def publish(self) -> None:
         """Give the draft its final name; an index that stood there is removed afterwards.
@@ -135,7 +138,7 @@ class Workplace:
             sync_folder(self.goal.parent)
         except OSError as failure:
             raise no_room(self.goal, failure) from failure
-        shutil.rmtree(self._replaced, ignore_errors=True)
+        self._discard_replaced()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from .settings import Engine as Engine
-from .settings import LexicalSettings as LexicalSettings
+from .settings import LexicalSettings as LexicalSettings  # noqa: TC001 - handed on, as Engine is
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

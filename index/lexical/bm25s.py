@@ -67,15 +67,13 @@ class Bm25sIndex:
         words.stem_to_sid = self._model.vocab_dict
         texts = (query.text for query in queries)
         known = words.streaming_tokenize(texts, update_vocab=False, allow_empty=False)
-        return [self._rank(query, ids, k) for query, ids in zip(queries, known, strict=True)]
+        return [
+            Ranking(query, *top_k(self._model.get_scores_from_ids(ids), k))
+            for query, ids in zip(queries, known, strict=True)
+        ]
 
     def close(self) -> None:
-        del self._model
-
-    def _rank(self, query: Query, ids: list[int], k: int) -> Ranking:
-        if not ids:
-            return Ranking(query, np.empty(0, np.int64), np.empty(0, np.float32))
-        return Ranking(query, *top_k(self._model.get_scores_from_ids(ids), k))
+        self._model = None
 
 
 def _load(folder: Path) -> Any:

@@ -52,9 +52,9 @@ def build_lucene(texts: Iterable[str], folder: Path, progress: Callable[[int], N
             indexer.close()
     if rows == 0:
         raise BadData("no passage came to be indexed; a lexical index needs at least one")
-    with _reading(classes, folder) as reader:
-        if reader.maxDoc() != rows:  # a failed commit, too, is only logged
-            raise _lost(rows - reader.maxDoc(), folder)
+    written = _written(classes, folder)
+    if written != rows:  # a failed commit, too, is only logged
+        raise _lost(rows - written, folder)
 
 
 class LuceneIndex:
@@ -139,11 +139,14 @@ def _open(classes: Callable[[str], Any], folder: Path) -> Any:
         raise BadData(f"{folder} is not a readable Lucene index: {flaw}; build it again") from flaw
 
 
-@contextmanager
-def _reading(classes: Callable[[str], Any], folder: Path) -> Iterator[Any]:
-    reader = _open(classes, folder)
+def _written(classes: Callable[[str], Any], folder: Path) -> int:
+    """How many passages a search would find in the folder."""
     try:
-        yield reader
+        reader = _open(classes, folder)
+    except (MissingResource, BadData):
+        return 0
+    try:
+        return int(reader.maxDoc())
     finally:
         reader.close()
 

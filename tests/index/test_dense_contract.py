@@ -174,6 +174,10 @@ def test_faiss_alone_reads_the_file_and_agrees(built: Built) -> None:
     assert bare.metric_type == faiss.METRIC_INNER_PRODUCT
     assert bare.ntotal == len(built.index) == N
     assert hasattr(bare, "hnsw") == (built.index.kind == "hnsw")
+    if built.index.kind == "hnsw":
+        assert bare.hnsw.efSearch == built.report.recipe["efSearch"]
+    elif built.index.kind.startswith("ivf"):
+        assert bare.nprobe == built.report.recipe["nprobe"]
     questions = others(built.vectors, 5)
     scores, _ = bare.search(questions, 20)
     ours = np.stack([scores for _, scores in built.index.search(questions, 20)])

@@ -65,7 +65,7 @@ TRUTH: dict[str, list[float]] = {
     "stages_found": [2, 1, 2],
     "query_terms": [5, 5, 5],
     "query_numbers": [1, 1, 1],
-    "passage_words": [6, 9, 4],
+    "passage_words": [6, 10, 4],
     "title_words": [3, 0, 0],
     "coverage": [4 / 5, 3 / 5, 0],
     "text_coverage": [2 / 5, 3 / 5, 0],
@@ -74,7 +74,8 @@ TRUTH: dict[str, list[float]] = {
     "matched_rarity_mean": [A_OCCURS / 4, B_OCCURS / 3, NAN],
     "matched_rarity_max": [RARITY["hast"], IN_BOTH, NAN],
     "saturated_frequency": [A_OCCURS / 2.2, B_OCCURS / 2.2, 0],
-    # a: battle hastings | 1066 normans conquered england; b: england battle norman knights 1066 1067
+    # a: battle hastings | 1066 normans conquered england
+    # b: england battle norman knights 1066 1067
     "term_share": [4 / 6, 3 / 6, 0],
     "longest_run": [2 / 5, 1 / 5, 0],
     "phrase": [0, 0, 0],
@@ -114,8 +115,6 @@ def test_a_run_may_repeat_a_term() -> None:
 
 
 def test_a_query_of_function_words_keeps_them() -> None:
-    of = candidates("to be or not to be", [Passage("a", "To be or not!"), Passage("b", "x")], [2, 1])
-    assert column("coverage", of).tolist() == [1, 0]
     of = candidates("who are you", [Passage("a", "Who are you"), Passage("b", "x")], [2, 1])
     assert column("phrase", of).tolist() == [1, 0]
     assert column("query_terms", of).tolist() == [3, 3]

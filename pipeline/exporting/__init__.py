@@ -1,0 +1,1 @@
+"""What tamis holds, in the formats that other retrieval tools read."""

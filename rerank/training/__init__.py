@@ -1,0 +1,1 @@
+"""Recipes that train rerankers: rankings and judgments to a model file."""

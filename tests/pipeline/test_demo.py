@@ -1,0 +1,183 @@
+"""The demo's figures are those of the public library, and its JSON keeps its shape."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from tamis.core.errors import BadArguments
+from tamis.core.qrels import read_qrels
+from tamis.core.queries import read_queries
+from tamis.eval.evaluate import evaluate
+from tamis.pipeline import demo as library
+from tamis.pipeline.commands.demo import demo as command
+from tamis.pipeline.demo import BASELINE, COLLECTION, MEASURES, SAMPLES, Demo, labels, run_demo
+from tamis.pipeline.evaluation import evaluate_runs
+from tamis.pipeline.opening import Index, open_index
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SYSTEMS = ["bm25", "dense", "rrf", "minmax", "zscore"]
+APP = typer.Typer()
+APP.command()(command)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "index"
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> Demo:
+    return run_demo(folder, encoder="hashing")
+
+
+@pytest.fixture(scope="module")
+def index(found: Demo, folder: Path) -> Index:
+    return open_index(folder)
+
+
+@pytest.fixture
+def hashing_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation without the extra ``minilm``."""
+    monkeypatch.setattr(library, "find_spec", lambda _name: None)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # else the command's own setting would stay
+
+
+def call(*options: str) -> Result:
+    result = CliRunner().invoke(APP, options)
+    assert result.exception is None, result.output
+    return result
+
+
+def test_five_systems_are_measured_on_the_test_split(found: Demo) -> None:
+    comparison = found.comparison
+    assert list(comparison.evaluations) == SYSTEMS
+    assert comparison.baseline == BASELINE
+    assert set(comparison.queries) == set(read_qrels(COLLECTION / "qrels" / "test.tsv").judgments)
+    assert all(tuple(each.values) == MEASURES for each in comparison.evaluations.values())
+    assert 0.1 < comparison.evaluations["bm25"].value("nDCG@10") < 0.9
+
+
+def test_figures_are_those_of_a_batch_through_the_searcher(found: Demo, index: Index) -> None:
+    judgments = read_qrels(COLLECTION / "qrels" / "test.tsv").judgments
+    queries = [q for q in read_queries(COLLECTION / "queries.jsonl") if q.id in judgments]
+    weights = {"dense": found.dense_weights["zscore"], "lexical": 1 - found.dense_weights["zscore"]}
+    batch = {
+        "bm25": index.searcher(100, mode="lexical"),
+        "rrf": index.searcher(100, mode="hybrid"),
+        "zscore": index.searcher(100, mode="hybrid", fuse="zscore", weights=weights),
+    }
+    runs = {name: search.run(queries).scores() for name, search in batch.items()}
+    for name, evaluation in evaluate_runs(runs, judgments, MEASURES).evaluations.items():
+        for measure, values in evaluation.values.items():
+            ours = found.comparison.evaluations[name].values[measure]
+            np.testing.assert_array_equal(ours, values)
+
+
+def test_weights_are_the_best_of_eleven_on_dev(found: Demo, index: Index) -> None:
+    judgments = read_qrels(COLLECTION / "qrels" / "dev.tsv").judgments
+    queries = [q for q in read_queries(COLLECTION / "queries.jsonl") if q.id in judgments]
+    assert set(found.dense_weights) == {"minmax", "zscore"}
+    for method, chosen in found.dense_weights.items():
+        values = {}
+        for weight in (step / 10 for step in range(11)):
+            weights = {"dense": weight, "lexical": 1 - weight}
+            search = index.searcher(100, mode="hybrid", fuse=method, weights=weights)
+            run = search.run(queries).scores()
+            values[weight] = evaluate(run, judgments, ["nDCG@10"]).value("nDCG@10")
+        assert values[chosen] == max(values.values())
+
+
+def test_junk_is_counted_by_hand(found: Demo, index: Index) -> None:
+    kinds = labels()
+    test = set(found.comparison.queries)
+    queries = [q for q in read_queries(COLLECTION / "queries.jsonl") if q.id in test]
+    best = index.searcher(10, mode="dense").run(queries).ids()
+    shares = [len([id_ for id_ in ids if kinds[id_] != "good"]) / 10 for ids in best]
+    assert found.junk["dense"] == pytest.approx(np.mean(shares), abs=0.005)  # ties may swap
+
+
+def test_a_system_needs_the_bytes_of_its_parts(found: Demo, folder: Path) -> None:
+    lexical = sum(path.stat().st_size for path in (folder / "lexical").iterdir())
+    dense = (folder / "index").stat().st_size
+    expected = {"bm25": lexical, "dense": dense, "rrf": dense + lexical, "zscore": dense + lexical}
+    assert {name: found.costs[name].index_bytes for name in expected} == expected
+    assert found.passage_bytes >= (folder / "passages.arrow").stat().st_size
+    assert all(cost.milliseconds > 0 for cost in found.costs.values())
+
+
+def test_samples_show_every_system_once_with_its_grade(found: Demo, index: Index) -> None:
+    dev = read_qrels(COLLECTION / "qrels" / "dev.tsv").judgments
+    assert [sample.query.id for sample in found.samples] == list(SAMPLES)
+    for sample in found.samples:
+        assert sorted(name for each in sample.answers for name in each.systems) == sorted(SYSTEMS)
+        for answer in sample.answers:
+            assert answer.passage is not None
+            assert answer.grade == dev[sample.query.id].get(answer.passage.id)
+            if "bm25" in answer.systems:
+                [hit] = index.search(sample.query.text, 1, mode="lexical")
+                assert answer.passage == hit.passage
+
+
+def test_json_is_that_of_eval_with_costs_beside_each_run(hashing_only: None) -> None:
+    body = json.loads(call("--json").stdout)
+    assert [run["run"] for run in body["runs"]] == SYSTEMS
+    for run in body["runs"]:
+        for measure in MEASURES:
+            value = run["measures"][measure]
+            assert value["low"] <= value["value"] <= value["high"]
+        assert 0 <= run["junk@10"] <= 1
+        assert run["milliseconds_per_query"] > 0
+        assert run["index_bytes"] > 0
+        assert (run["dense_weight"] is not None) == (run["run"] in ("minmax", "zscore"))
+    assert body["split"] == "test"
+    assert body["tuned_on"] == {"split": "dev", "queries": 36}
+    assert body["queries"] == 72
+    assert body["baseline"] == BASELINE
+    assert body["encoder"] == "hashing"
+    assert body["note"].endswith("pip install 'tamis[minilm]'")
+    assert [sample["query"]["id"] for sample in body["samples"]] == list(SAMPLES)
+    assert body["samples"][0]["answers"][0]["passage"]["text"]
+
+
+def test_one_table_of_at_most_100_columns(
+    hashing_only: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    result = call("--keep", str(tmp_path / "kept"))
+    lines = result.stdout.splitlines()
+    assert max(len(line) for line in lines if "tamis search" not in line) <= 100
+    for name in SYSTEMS:
+        assert len([line for line in lines if line.split()[:1] == [name]]) == 1
+    assert "…" not in result.stdout
+    assert "\x1b" not in result.stdout
+    for told in (
+        "hashing",
+        "pip install 'tamis[minilm]'",
+        "72 queries",
+        "trec",
+        "thread",
+        "tamis build",
+    ):
+        assert told in result.stdout
+    assert "ask dense" in result.stderr
+    assert "ask dense" not in result.stdout
+    assert len(open_index(tmp_path / "kept")) == len(labels())
+    refused = CliRunner().invoke(APP, ["--keep", str(tmp_path / "kept")])
+    assert isinstance(refused.exception, BadArguments)
+
+
+def test_minilm_is_chosen_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "find_spec", lambda _name: object())
+    assert library.default_encoder() == ("minilm", "")
+    monkeypatch.setattr(library, "find_spec", find_spec)
+    name, note = library.default_encoder()
+    assert (name == "hashing") == bool(note)

@@ -1,0 +1,151 @@
+"""The cross-encoder: truth from sentence-transformers itself, over a tiny random model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tamis.core.errors import BadArguments, BadData, MissingResource
+from tamis.core.protocols import Candidates
+from tamis.core.records import Passage, Query, Ranking
+from tamis.rerank.cross import CrossReranker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def candidates(question: str, texts: list[str], title: str = "") -> Candidates:
+    n = len(texts)
+    scores = np.linspace(1, 0, n, dtype=np.float32)
+    ranking = Ranking(Query("q", question), np.arange(n, dtype=np.int64), scores)
+    return Candidates(ranking, [Passage(f"p{i}", text, title) for i, text in enumerate(texts)])
+
+
+def oracle(tiny_cross: Path, pairs: list[tuple[str, str]]) -> np.ndarray:
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    encoder = CrossEncoder(str(tiny_cross), device="cpu")
+    return encoder.predict(pairs, activation_fn=torch.nn.Identity(), batch_size=1)
+
+
+TEXTS = [
+    "a flea lives for days",
+    "the dog",
+    "bread recipe of the sea " * 3,
+    "wind in the sea for long days " * 2,
+    "cat",
+]
+QUESTION = "how long does a flea live"
+
+
+def test_scores_are_the_raw_logits_of_sentence_transformers(tiny_cross: Path) -> None:
+    found = CrossReranker(model=tiny_cross).score([candidates(QUESTION, TEXTS)])
+    expected = oracle(tiny_cross, [(QUESTION, text) for text in TEXTS])
+    assert np.ptp(expected) > 0.1, "a model that says the same of everything tests nothing"
+    np.testing.assert_allclose(found[0], expected, rtol=0, atol=1e-5)
+    assert found[0].dtype == np.float32
+
+
+def test_the_title_is_read_before_the_text(tiny_cross: Path) -> None:
+    found = CrossReranker(model=tiny_cross).score([candidates(QUESTION, ["dog"], title="cat")])
+    expected = oracle(tiny_cross, [(QUESTION, "cat dog")])
+    np.testing.assert_allclose(found[0], expected, rtol=0, atol=1e-5)
+
+
+def test_queries_of_a_batch_share_forward_passes_without_meeting(tiny_cross: Path) -> None:
+    batch = [
+        candidates(QUESTION, TEXTS),
+        candidates("bread", []),
+        candidates("sea wind", TEXTS[::-1] * 9),
+        candidates("the cat", TEXTS[:2]),
+    ]
+    reranker = CrossReranker(model=tiny_cross)
+    together = reranker.score(batch)
+    assert [len(scores) for scores in together] == [5, 0, 45, 2]
+    for scores, each in zip(together, batch, strict=True):
+        np.testing.assert_allclose(scores, reranker.score([each])[0], rtol=0, atol=1e-5)
+
+
+def test_a_long_passage_is_cut_and_the_query_stays(tiny_cross: Path) -> None:
+    long = "sea wind " * 60
+    reranker = CrossReranker(model=tiny_cross)
+    query = "flea " * 18  # more than a third of 48 tokens: cutting the longer side first would do
+    expected = oracle(tiny_cross, [(query, "sea wind " * 13 + "sea")])  # 48 - 18 - 3 = 27 tokens
+    np.testing.assert_allclose(
+        reranker.score([candidates(query, [long])])[0], expected, rtol=0, atol=1e-5
+    )
+
+
+def test_an_endless_query_leaves_half_of_the_room(tiny_cross: Path) -> None:
+    reranker = CrossReranker(model=tiny_cross)
+    scores = reranker.score([candidates("flea " * 500, ["cat", "dog", "bread recipe " * 90])])[0]
+    expected = oracle(tiny_cross, [("flea " * 24, "cat"), ("flea " * 24, "dog")])
+    np.testing.assert_allclose(scores[:2], expected, rtol=0, atol=1e-5)
+    assert np.isfinite(scores).all()
+
+
+def test_nothing_is_loaded_before_the_first_score(tmp_path: Path) -> None:
+    reranker = CrossReranker(model=tmp_path / "absent")
+    with pytest.raises(MissingResource, match=r"absent.*name a local folder.*--rerank PATH"):
+        reranker.score([candidates("cat", ["dog"])])
+
+
+def test_no_pair_needs_no_model(tmp_path: Path) -> None:
+    reranker = CrossReranker(model=tmp_path / "absent")
+    assert reranker.score([]) == []
+    assert [len(scores) for scores in reranker.score([candidates("cat", [])])] == [0]
+
+
+def test_weights_come_from_safetensors_only(tiny_cross: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    folder = Path(shutil.copytree(tiny_cross, tmp_path / "pickled"))
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(MissingResource, match="safetensors"):
+        CrossReranker(model=folder).score([candidates("cat", ["dog"])])
+
+
+def test_code_in_a_model_folder_is_not_run(tiny_cross: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_cross, tmp_path / "foreign"))
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n", "utf-8")
+    settings = json.loads((folder / "config.json").read_text("utf-8"))
+    settings["model_type"] = "own-kind"
+    settings["auto_map"] = {
+        "AutoConfig": "own.OwnConfig",
+        "AutoModelForSequenceClassification": "own.OwnModel",
+    }
+    (folder / "config.json").write_text(json.dumps(settings), "utf-8")
+    with pytest.raises(MissingResource):
+        CrossReranker(model=folder).score([candidates("cat", ["dog"])])
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_classifier_of_three_is_refused(
+    tmp_path: Path, save_cross_encoder: Callable[..., Path]
+) -> None:
+    folder = save_cross_encoder(tmp_path / "nli", labels=3)
+    with pytest.raises(BadData, match="3 scores a pair; expected one"):
+        CrossReranker(model=folder).score([candidates("cat", ["dog"])])
+
+
+def test_a_device_that_is_not_there_is_named(
+    tiny_cross: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BadArguments, match=r"cuda:0.*--device cpu"):
+        CrossReranker(model=tiny_cross, device="cuda:0").score([candidates("cat", ["dog"])])
+
+
+def test_the_name_tells_models_apart(tiny_cross: Path) -> None:
+    assert CrossReranker().name == "cross"
+    assert CrossReranker(model=tiny_cross).name == "cross (tiny)"
