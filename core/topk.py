@@ -31,5 +31,5 @@ def top_k(scores: Float32Array, k: int) -> tuple[Int64Array, Float32Array]:
         rows = np.flatnonzero(scores >= threshold if threshold > 0 else scores > 0)
     else:
         rows = np.flatnonzero(scores > 0)
-    rows, kept = best_first(rows.astype(np.int64), scores[rows])
-    return rows[:k], kept[:k]
+    order = np.argsort(-scores[rows], kind="stable")[:k]  # rows rise: stable keeps their order
+    return rows[order].astype(np.int64), scores[rows[order]]

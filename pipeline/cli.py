@@ -26,16 +26,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _name, _command in {
-    "build": build,
-    "search": search,
-    "eval": evaluate,
-    "check": check,
-    "info": info,
-    "export": export,
-    "demo": demo,
-}.items():
-    app.command(_name)(_command)
+app.command("build")(build)
+app.command("search")(search)
+app.command("eval")(evaluate)
+app.command("check")(check)
+app.command("info")(info)
+app.command("export")(export)
+app.command("demo")(demo)
 
 
 def _version(wanted: bool) -> None:

@@ -111,6 +111,7 @@ class Demo:
             "threads": self.threads,
             "seconds": self.seconds,
             **body,
+            "judgments": "qrels/test.tsv",
             "samples": [asdict(sample) for sample in self.samples],
         }
 

@@ -79,7 +79,8 @@ class VectorShards:
         if len(bad):
             row = number * self._shard_rows + int(bad[0])
             raise BadData(
-                f"the encoder's vector for row {row} is not finite; its text: {texts[bad[0]][:80]!r}"
+                f"the encoder's vector for row {row} is not finite; its text: "
+                f"{texts[bad[0]][:80]!r}"
             )
         with replacing(self._vectors_of(number), "wb") as out:
             np.save(out, encoded.vectors, allow_pickle=False)

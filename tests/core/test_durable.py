@@ -7,9 +7,10 @@ import stat
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
+
 from tamis.core.durable import no_room, replacing
 from tamis.core.errors import BadData, FailedWhileRunning
 
@@ -36,17 +37,22 @@ def test_the_file_appears_at_the_end_and_not_before(tmp_path: Path) -> None:
 def test_a_failure_leaves_what_stood_there(tmp_path: Path, failure: BaseException) -> None:
     path = tmp_path / "run"
     path.write_text("old")
-    with pytest.raises(type(failure)), replacing(path) as out:
+
+    def work(out: IO[str]) -> None:
         out.write("half")
         raise failure
+
+    with pytest.raises(type(failure)), replacing(path) as out:
+        work(out)
     assert path.read_text() == "old"
     assert names(tmp_path) == ["run"]
 
 
 def test_an_os_error_names_the_file_and_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "run"
-    with pytest.raises(FailedWhileRunning, match=r"run failed: No space.*make room"), replacing(
-        path
+    with (
+        pytest.raises(FailedWhileRunning, match=r"run failed: No space.*make room"),
+        replacing(path),
     ):
         raise OSError(28, "No space left on device")
     assert names(tmp_path) == []
@@ -97,9 +103,10 @@ def test_a_full_device_is_told_and_stays_a_device() -> None:
     from pathlib import Path
 
     device = Path("/dev/full")
-    with pytest.raises(FailedWhileRunning, match="/dev/full failed: No space left"), replacing(
-        device
-    ) as out:
+    with (
+        pytest.raises(FailedWhileRunning, match="/dev/full failed: No space left"),
+        replacing(device) as out,
+    ):
         out.write("x" * 100_000)
     assert stat.S_ISCHR(device.lstat().st_mode)
 

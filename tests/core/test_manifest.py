@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tamis.core.errors import BadData, CorruptFile, Mismatch
 from tamis.core.fingerprints import of_value
 from tamis.core.manifest import FileRecord, Manifest, read_manifest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tamis.core.topk import best_first, top_k
 
 few_values = st.sampled_from([-1.0, 0.0, 0.25, 0.5, 0.75, 1.0])
@@ -15,7 +16,7 @@ def slow(values: np.ndarray, k: int) -> list[int]:
     return sorted((row for row in range(len(values)) if values[row] > 0), key=_by(values))[:k]
 
 
-def _by(values: np.ndarray):  # noqa: ANN202
+def _by(values: np.ndarray):
     return lambda row: (-values[row], row)
 
 

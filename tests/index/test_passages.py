@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tamis.core.errors import BadData, FailedWhileRunning, Mismatch
 from tamis.core.records import Passage
 from tamis.index import passages as module
 from tamis.index.passages import DocidFile, PassageTable, PassageWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -112,9 +113,12 @@ def test_only_the_batch_that_is_read_is_verified(
 
 
 def test_a_table_that_broke_off_is_closed(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), PassageWriter(tmp_path) as writer:
-        writer.add(Passage("a", "b"))
+    def broken() -> Iterator[Passage]:
+        yield Passage("a", "b")
         raise KeyError
+
+    with pytest.raises(KeyError), PassageWriter(tmp_path) as writer:
+        list(map(writer.add, broken()))
     with PassageWriter(tmp_path) as writer:
         writer.add(Passage("c", "d"))
     table = PassageTable(tmp_path / module.NAME, writer.batches, 1, None)
@@ -122,23 +126,27 @@ def test_a_table_that_broke_off_is_closed(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_names_the_file_that_did_not_fit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     class Full:
         closed = False
 
-        def writelines(self, lines: Iterable[str]) -> None:
+        def writelines(self, _lines: Iterable[str]) -> None:
             raise OSError(28, "No space left on device")
 
         def close(self) -> None:
             Full.closed = True
 
-    with pytest.raises(FailedWhileRunning, match="docid failed: No space left"), PassageWriter(
-        tmp_path
-    ) as writer:
+    def full(writer: PassageWriter) -> Iterator[Passage]:
         writer._docid.close()
         writer._docid = Full()  # type: ignore[assignment]
-        writer.add(Passage("a", "b"))
+        yield Passage("a", "b")
+
+    with (
+        pytest.raises(FailedWhileRunning, match="docid failed: No space left"),
+        PassageWriter(tmp_path) as writer,
+    ):
+        list(map(writer.add, full(writer)))
     assert Full.closed
     assert writer._sink.closed
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
 from tamis.core.errors import BadData
 from tamis.core.protocols import Encoded, Encoder, EncoderCard
 from tamis.index.building.shards import VectorShards
@@ -72,7 +73,9 @@ def test_only_what_changed_is_encoded_again(tmp_path: Path) -> None:
     shards = completed(tmp_path / "v", encoder, texts)
     assert encoder.calls == [texts[3:6]]
     fresh = completed(tmp_path / "fresh", Counting(), texts)
-    assert np.array_equal(np.concatenate(list(shards.blocks())), np.concatenate(list(fresh.blocks())))
+    assert np.array_equal(
+        np.concatenate(list(shards.blocks())), np.concatenate(list(fresh.blocks()))
+    )
 
 
 @pytest.mark.parametrize("change", ["encoder", "shard_rows", "shifted", "merged"])

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tamis.core import fingerprints
 from tamis.core.errors import CorruptFile, MissingResource
 from tamis.core.manifest import FileRecord

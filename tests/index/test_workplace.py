@@ -1,4 +1,4 @@
-"""Where a build works: locked, resumable, published by one rename, careful with what is not ours."""
+"""Where a build works: locked, resumable, published by one rename, wary of what is not ours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tamis.core.errors import BadArguments, FailedWhileRunning
 from tamis.index.building.workplace import Workplace, sync_files
 
@@ -134,11 +135,15 @@ def test_two_at_once(tmp_path: Path) -> None:
 
 def test_failing_keeps_vectors_and_forgets_the_draft(tmp_path: Path) -> None:
     goal = tmp_path / "index"
-    with pytest.raises(KeyError), Workplace(goal, overwrite=False) as place:
+
+    def work(place: Workplace) -> None:
         place.vectors.mkdir()
         (place.vectors / "00000.npy").write_text("costly")
         (place.draft / "docid").write_text("cheap")
         raise KeyError
+
+    with pytest.raises(KeyError), Workplace(goal, overwrite=False) as place:
+        work(place)
     assert not goal.exists()
     with Workplace(goal, overwrite=False) as place:
         assert (place.vectors / "00000.npy").read_text() == "costly"

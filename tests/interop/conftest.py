@@ -48,7 +48,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """Runs code in a Python of its own, its network cut too: ``python(code, *arguments)``."""
     folder = tmp_path_factory.mktemp("cut")
     (folder / "sitecustomize.py").write_text(CUT)
-    environment = {**os.environ, "PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1"}
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
 
     def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

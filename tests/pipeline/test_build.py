@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
 from tamis.core.errors import BadArguments, BadData, UnknownComponent
 from tamis.core.protocols import Encoded, Encoder, EncoderCard
 from tamis.pipeline.build import build
@@ -111,13 +112,9 @@ class TestBadInput:
 
     @pytest.mark.parametrize("on_error", ["fail", "skip"])
     @pytest.mark.parametrize("lines", [[], ["", ""], ["{broken"], [{"id": "a", "text": ""}]])
-    def test_no_good_passage(
-        self, tmp_path: Path, on_error: str, lines: list[object]
-    ) -> None:
+    def test_no_good_passage(self, tmp_path: Path, on_error: str, lines: list[object]) -> None:
         with pytest.raises(BadData, match=r"c\.jsonl"):
-            build(
-                corpus(tmp_path, lines), tmp_path / "index", encoder="hashing", on_error=on_error
-            )
+            build(corpus(tmp_path, lines), tmp_path / "index", encoder="hashing", on_error=on_error)
         assert set(names(tmp_path)) <= {"c.jsonl", "index.building"}
 
     def test_wrong_calls_leave_nothing(self, tmp_path: Path) -> None:
@@ -135,7 +132,7 @@ class TestBadInput:
             with pytest.raises(BadArguments):
                 build(path, tmp_path / "index", **{"encoder": "hashing", name: value})
             assert names(tmp_path) == ["c.jsonl"], name
-        with pytest.raises(UnknownComponent, match="known: .*hashing"):
+        with pytest.raises(UnknownComponent, match=r"known: .*hashing"):
             build(path, tmp_path / "index", encoder="hashin")
 
     def test_a_file_name_that_is_no_text(self, tmp_path: Path) -> None:
@@ -195,6 +192,7 @@ class Words(Encoder):
         return EncoderCard("words", "f", "s", 2, "dot", "none", 5)
 
     def encode(self, texts: Sequence[str], role: Role) -> Encoded:
+        assert role == "passage"
         tokens = np.array([len(text.split()) + 1 for text in texts], np.int32)
         return Encoded(np.array([[1.0, len(text)] for text in texts], np.float32), tokens)
 
@@ -230,7 +228,7 @@ def tamis(limit: int, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a corpus and its index, each of whose files differs much in size from others."""
+    """A corpus and its index, each of whose files differs much in size from the others."""
     folder = tmp_path_factory.mktemp("full")
     corpus(folder, passages(400))
     build(folder / "c.jsonl", folder / "index", encoder="hashing", shard_rows=50)

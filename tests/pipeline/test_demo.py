@@ -48,7 +48,6 @@ def index(found: Demo, folder: Path) -> Index:
 def hashing_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation without the extra ``minilm``."""
     monkeypatch.setattr(library, "find_spec", lambda _name: None)
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # else the command's own setting would stay
 
 
 def call(*options: str) -> Result:
@@ -141,6 +140,7 @@ def test_json_is_that_of_eval_with_costs_beside_each_run(hashing_only: None) -> 
     assert body["split"] == "test"
     assert body["tuned_on"] == {"split": "dev", "queries": 36}
     assert body["queries"] == 72
+    assert body["judgments"] == "qrels/test.tsv"
     assert body["baseline"] == BASELINE
     assert body["encoder"] == "hashing"
     assert body["note"].endswith("pip install 'tamis[minilm]'")

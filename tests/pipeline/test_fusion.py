@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tamis.core.errors import BadArguments
 from tamis.core.records import Query, Ranking
 from tamis.core.topk import best_first
@@ -110,7 +111,9 @@ def test_what_cannot_be_fused() -> None:
 
 
 # Scores far enough apart that scaling them to float32 makes no new ties.
-sides = st.dictionaries(st.integers(0, 30), st.integers(-100, 100).map(lambda n: n / 8), max_size=15)
+sides = st.dictionaries(
+    st.integers(0, 30), st.integers(-100, 100).map(lambda n: n / 8), max_size=15
+)
 
 
 @settings(max_examples=200)

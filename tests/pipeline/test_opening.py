@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tamis.core.errors import BadArguments, Mismatch, MissingResource, UnknownComponent
 from tamis.encoders.hashing import HashingEncoder
 from tamis.pipeline.build import build
@@ -107,12 +108,10 @@ class TestEncoders:
             open_index(folder).search("wine")
 
     def test_an_unknown_name(self, folder: Path) -> None:
-        with pytest.raises(UnknownComponent, match="known: .*hashing"):
+        with pytest.raises(UnknownComponent, match=r"known: .*hashing"):
             open_index(folder, query_encoder="hashin").search("wine")
 
-    def test_lexical_search_needs_none(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_lexical_search_needs_none(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from tamis.pipeline import opening
 
         def refused(*_: object, **__: object) -> None:

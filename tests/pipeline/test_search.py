@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
 from tamis.core.errors import BadArguments, FailedWhileRunning
 from tamis.core.records import Passage, Query, Ranking
 from tamis.core.runs import read_run
