@@ -10,7 +10,7 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -37,9 +37,11 @@ _OWN_PREPARATION = ("query_length", "document_length", "query_expansion", "proce
 class TransformerEncoder(Encoder):
     """A sentence-transformers model, by hub name or local path.
 
-    Vectors equal ``SentenceTransformer.encode_query`` and ``encode_document`` to 1e-5. Weights
-    are read from safetensors only; code that lies in a model folder is run only when
-    ``trust_remote_code`` is set. Raises MissingResource when the model cannot be had.
+    Vectors equal ``SentenceTransformer.encode_query`` and ``encode_document`` to 1e-5; those of a
+    model whose similarity is cosine (sentence-transformers' default) but which does not normalise
+    are brought to unit length, as an index ranks by inner product. BadData for euclidean and
+    manhattan. Weights are read from safetensors only; code that lies in a model folder is run
+    only when ``trust_remote_code`` is set. MissingResource when the model cannot be had.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class TransformerEncoder(Encoder):
             _check_modules(Path(model), trust_remote_code)
         self._model = _load(str(model), device, trust_remote_code)
         self._device = device
+        self._similarity = _similarity(self._model)
         self._prefix = {role: self._prompt(role) for role in _PROMPTS}
         self._tokenizer: Any = _fast_tokenizer(self._model, self._prefix.values())
         self._card = self._describe(name or str(model), str(model))
@@ -73,14 +76,21 @@ class TransformerEncoder(Encoder):
         if self._tokenizer is None:
             if len(texts):
                 vectors[:] = self._slow_vectors(texts, role)
-            return Encoded(vectors, self._slow_counts(texts, role))
+            return Encoded(self._scaled(vectors), self._slow_counts(texts, role))
         for start, encodings, counts in self._tokenized_chunks(texts, role):
             kept = np.array([len(encoding.ids) for encoding in encodings], np.int32)
             tokens[start : start + len(counts)] = counts
             for rows in token_batches(kept, _BUDGET[self._device.partition(":")[0]]):
                 if kept[rows[0]]:  # a text without any token, as "" may be, stays the zero vector
                     vectors[start + rows] = self._forward([encodings[row] for row in rows])
-        return Encoded(vectors, tokens)
+        return Encoded(self._scaled(vectors), tokens)
+
+    def _scaled(self, vectors: Float32Array) -> Float32Array:
+        """Unit length where cosine is meant; a no-op after a model's own normalisation."""
+        if self._similarity == "dot":
+            return vectors
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors / np.where(norms > 0, norms, np.float32(1))
 
     def _tokenized_chunks(
         self, texts: Sequence[str], role: Role
@@ -188,12 +198,24 @@ class TransformerEncoder(Encoder):
             fingerprint=fingerprint,
             space=weights,
             dim=int(dim),
-            similarity="cosine" if "Normalize" in modules else "dot",
+            similarity=self._similarity,
             pooling=str(mode or "+".join(modules)).lower(),
             max_length=self._max_length(),
             passage_prefix=self._prefix["passage"],
             query_prefix=self._prefix["query"],
         )
+
+
+def _similarity(model: Any) -> Literal["cosine", "dot"]:
+    if any(type(module).__name__ == "Normalize" for module in model):
+        return "cosine"
+    declared = str(model.similarity_fn_name)
+    if declared not in ("cosine", "dot"):
+        raise BadData(
+            f"the model compares by {declared} distance, tamis by cosine or dot product; "
+            f"set similarity_fn_name in its config_sentence_transformers.json if one of them fits"
+        )
+    return "cosine" if declared == "cosine" else "dot"
 
 
 def _older_pooling_mode(pooling: Any) -> str | None:

@@ -102,6 +102,7 @@ def save(
     *,
     pooling: str = "mean",
     normalize: bool = True,
+    similarity: str = "cosine",
     max_length: int = 64,
     prompts: dict[str, str] | None = None,
     lower: bool = False,
@@ -127,7 +128,10 @@ def save(
         "modules.json": modules,
         "1_Pooling/config.json": {"word_embedding_dimension": 32, **settings},
         "sentence_bert_config.json": {"max_seq_length": max_length, "do_lower_case": lower},
-        "config_sentence_transformers.json": {"prompts": prompts or {}},
+        "config_sentence_transformers.json": {
+            "prompts": prompts or {},
+            "similarity_fn_name": similarity,
+        },
     }
     for name, content in write.items():
         (folder / name).write_text(json.dumps(content))
@@ -137,7 +141,7 @@ def save(
 MODELS: dict[str, Callable[[Path], Path]] = {
     "mean and normalize": lambda f: save(f, small_bert(), tokenizer()),
     "cls": lambda f: save(f, small_bert(), tokenizer(), pooling="cls"),
-    "dot": lambda f: save(f, small_bert(), tokenizer(), normalize=False),
+    "dot": lambda f: save(f, small_bert(), tokenizer(), normalize=False, similarity="dot"),
     "16 tokens": lambda f: save(f, small_bert(), tokenizer(), max_length=16),
     "prompts": lambda f: save(f, small_bert(), tokenizer(), prompts=PROMPTS, max_length=32),
     "cut on the left": lambda f: save(
@@ -268,7 +272,8 @@ def test_static_embeddings_go_the_slow_way(tmp_path: Path, cut: int | None) -> N
     encoder = TransformerEncoder(tmp_path / "m")
     asked = texts()
     found = encoder.encode(asked, "query")
-    np.testing.assert_allclose(found.vectors, model.encode_query(asked), atol=1e-5)
+    expected = model.encode_query(asked, normalize_embeddings=True)  # its similarity is cosine
+    np.testing.assert_allclose(found.vectors, expected, atol=1e-5)
     lengths = [2 + len(text.split()) for text in asked]  # "query" and ":" come in front
     assert found.tokens.tolist() == lengths == encoder.count_tokens(asked, "query").tolist()
     assert encoder.card.max_length == (cut or 0)
@@ -279,7 +284,7 @@ def test_the_card_says_what_could_spoil_a_search(tmp_path: Path) -> None:
     torch.manual_seed(1)
     model, words = small_bert(), tokenizer()
     save(tmp_path / "a", model, words, prompts=PROMPTS, max_length=16)
-    save(tmp_path / "b", model, words, pooling="cls", normalize=False)
+    save(tmp_path / "b", model, words, pooling="cls", normalize=False, similarity="dot")
     a, b = TransformerEncoder(tmp_path / "a").card, TransformerEncoder(tmp_path / "b").card
     assert (a.pooling, a.similarity, a.max_length, a.dim) == ("mean", "cosine", 16, 32)
     assert (a.query_prefix, a.passage_prefix) == ("query: ", "passage: ")
@@ -287,6 +292,26 @@ def test_the_card_says_what_could_spoil_a_search(tmp_path: Path) -> None:
     assert (b.query_prefix, b.passage_prefix) == ("", "")
     assert a.fingerprint != b.fingerprint
     assert a.space == b.space, "the weights are the same"
+
+
+def test_cosine_without_a_normalising_module_gives_unit_vectors(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    folder = save(tmp_path / "m", small_bert(), tokenizer(), normalize=False)
+    texts = ["a b", "c d e f"]
+    encoder = TransformerEncoder(folder)
+    expected = SentenceTransformer(str(folder), device="cpu").encode(
+        texts, normalize_embeddings=True
+    )
+    assert encoder.card.similarity == "cosine"
+    np.testing.assert_allclose(encoder.encode_passages(texts), expected, atol=1e-5)
+
+
+def test_a_distance_that_no_index_ranks_by_is_refused(tmp_path: Path) -> None:
+    folder = save(
+        tmp_path / "m", small_bert(), tokenizer(), normalize=False, similarity="euclidean"
+    )
+    with pytest.raises(BadData, match="euclidean"):
+        TransformerEncoder(folder)
 
 
 def test_a_folder_with_code_of_its_own_is_refused(tmp_path: Path) -> None:
