@@ -29,6 +29,8 @@ BATCH = 4096
 SHARE = 256
 """Queries a thread takes at once."""
 
+_MAKE_ROOM = "is the disk full? Make room, then run the same command again"
+
 MOST_WORDS = 1 << 20
 """Different words in one query; Lucene's own limit of 1,024 refuses long passages as queries."""
 
@@ -38,7 +40,7 @@ def build_lucene(texts: Iterable[str], folder: Path, progress: Callable[[int], N
     classes = jvm.load()
     folder.mkdir(parents=True, exist_ok=True)
     stream, rows = iter(texts), 0
-    with _failing("indexing with Lucene"):
+    with _failing("indexing with Lucene", _MAKE_ROOM):
         indexer = classes("io.anserini.index.SimpleIndexer")(str(folder), False, _threads())
         try:
             while batch := list(islice(stream, BATCH)):
@@ -83,7 +85,7 @@ class LuceneIndex:
         depth = min(k, len(self))
         size = min(SHARE, -(-len(queries) // _threads()) or 1)
         shares = [queries[at : at + size] for at in range(0, len(queries), size)]
-        with _failing("searching with Lucene"):
+        with _failing("searching with Lucene", "tamis check looks whether the index is whole"):
             if len(shares) < 2:
                 return [self._rank(query, depth) for share in shares for query in share]
             with ThreadPoolExecutor(_threads()) as pool:
@@ -152,21 +154,19 @@ def _written(classes: Callable[[str], Any], folder: Path) -> int:
 
 
 @contextmanager
-def _failing(doing: str) -> Iterator[None]:
-    """An exception thrown in Java as one of ours."""
+def _failing(doing: str, way_out: str) -> Iterator[None]:
+    """An exception thrown in Java as one of ours, without Java's stack."""
     from jnius import JavaException
 
     try:
         yield
     except JavaException as failure:
-        raise FailedWhileRunning(f"{doing} failed: {failure}") from failure
+        said = str(failure).partition("\n")[0]
+        raise FailedWhileRunning(f"{doing} failed: {said}; {way_out}") from failure
 
 
 def _lost(count: int, folder: Path) -> FailedWhileRunning:
-    return FailedWhileRunning(
-        f"Lucene did not write {count} passages to {folder}; is the disk full? "
-        f"Make room, then run the same command again"
-    )
+    return FailedWhileRunning(f"Lucene did not write {count} passages to {folder}; {_MAKE_ROOM}")
 
 
 def _threads() -> int:

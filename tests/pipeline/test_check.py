@@ -209,17 +209,18 @@ def test_command_hands_an_index_to_its_own_check(
 ) -> None:
     for name in files:
         (tmp_path / name).write_bytes(b"")
-    seen: list[Path] = []
+    seen: list[tuple[Path, str | None]] = []
     verifying = ModuleType("tamis.pipeline.verifying")
 
-    def check_index(folder: Path) -> Report:
-        seen.append(folder)
+    def check_index(folder: Path, encoder: str | None) -> Report:
+        seen.append((folder, encoder))
         return Report(str(folder), errors=[Finding("corrupt file", 1)])
 
     verifying.check_index = check_index  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tamis.pipeline.verifying", verifying)
     answer = run(tmp_path)
-    assert (answer.exit_code, seen) == (5, [tmp_path])
+    run(tmp_path, "--encoder", "hashing")
+    assert (answer.exit_code, seen) == (5, [(tmp_path, None), (tmp_path, "hashing")])
     assert "corrupt file" in answer.stdout
     refused = run(tmp_path, "--qrels", "x")
     assert isinstance(refused.exception, BadArguments)

@@ -12,6 +12,7 @@ from tamis.core.errors import BadArguments, Mismatch, MissingResource, UnknownCo
 from tamis.encoders.hashing import HashingEncoder
 from tamis.pipeline.build import build
 from tamis.pipeline.opening import FIRST_STAGE, open_index
+from tamis.pipeline.verifying import check_index
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,3 +148,15 @@ class TestDepth:
         assert search.dense.k == search.lexical.k == FIRST_STAGE == 1000  # type: ignore[union-attr]
         deep = open_index(folder).searcher(2000, mode="hybrid")
         assert deep.dense.k == deep.lexical.k == 2000  # type: ignore[union-attr]
+
+
+def test_check_says_whether_an_encoder_built_the_index(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text('{"id": "a", "text": "fleas jump"}\n', "utf-8")
+    build(corpus, tmp_path / "ours", encoder="hashing")
+    build(corpus, tmp_path / "other", encoder=HashingEncoder(dim=32))
+    assert check_index(tmp_path / "ours", "hashing").ok
+    wrong = check_index(tmp_path / "other", "hashing").errors
+    assert [finding.kind for finding in wrong] == ["encoder"]
+    assert "32 dimensions" in wrong[0].message
+    assert "256 dimensions" in wrong[0].message
