@@ -5,12 +5,14 @@
 What ours adds to ``index.search``: one candidate more a query, ties in row order, and checks.
 Bars: a batch of 1,000 queries at 0.95 of the speed of FAISS or better, by k of 10 and 1,000, exact
 and HNSW; one query at most 200 microseconds later, measured on 1,000 vectors, where FAISS's own
-time does not drown the difference. Exits 1 below a bar.
+time does not drown the difference. A question through the whole stack, its ten answers' texts
+included, costs at most 1 ms beyond encoding it and asking FAISS. Exits 1 below a bar.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -18,8 +20,9 @@ from typing import Any
 
 import faiss
 import numpy as np
-from measuring import alternate, hardware, report
+from measuring import Timings, alternate, hardware, report
 
+import tamis
 from tamis.index.building.vectors_to_faiss import write_faiss
 from tamis.index.dense import DenseIndex
 from tamis.index.recipes import parse_recipe
@@ -27,6 +30,7 @@ from tamis.index.recipes import parse_recipe
 DIM = 384
 RATIO_BAR = 0.95
 OVERHEAD_BAR_US = 200.0
+STACK_BAR_US = 1_000.0
 ROUNDS = 300
 
 
@@ -61,15 +65,36 @@ def overhead_us(index: DenseIndex, query: np.ndarray, k: int) -> dict[str, Any]:
         {"peer": lambda: bare_search(index, query, k), "ours": lambda: index.search(query, k)},
         ROUNDS,
     )
-    extra = 1e3 * (times.median_ms("ours") - times.median_ms("peer"))
-    return {
-        "index": index.kind,
-        "vectors": len(index),
-        "queries": 1,
-        "k": k,
-        "overhead_us": round(extra, 1),
-        "bar_us": OVERHEAD_BAR_US,
-    }
+    about = {"index": index.kind, "vectors": len(index), "queries": 1, "k": k}
+    return {**about, "overhead_us": extra_us(times), "bar_us": OVERHEAD_BAR_US}
+
+
+def whole_stack(folder: Path) -> dict[str, Any]:
+    """One question to ten texts: ``Search.run`` and ``hits``, against encoding and FAISS alone.
+
+    On one thread: where others keep the second core busy, FAISS's time drowns the difference.
+    """
+    faiss.omp_set_num_threads(1)
+    corpus = folder / "corpus.jsonl"
+    words = np.random.default_rng(1).integers(5_000, size=(10_000, 40))
+    texts = (" ".join(f"word{number}" for number in row) for row in words)
+    corpus.write_text("\n".join(json.dumps({"id": str(i), "text": t}) for i, t in enumerate(texts)))
+    index = tamis.build(corpus, folder / "stack", encoder="hashing", lexical="none")
+    search, query = index.searcher(10), tamis.Query("1", "word13 word1313 word2626")
+    encoder, dense = index.encoder, index.folder.dense
+    times = alternate(
+        {
+            "peer": lambda: bare_search(dense, encoder.encode_queries([query.text]), 10),
+            "ours": lambda: search.run([query]).hits(0),
+        },
+        ROUNDS,
+    )
+    about = {"index": "whole stack, flat", "vectors": len(index), "queries": 1, "k": 10}
+    return {**about, "overhead_us": extra_us(times), "bar_us": STACK_BAR_US}
+
+
+def extra_us(times: Timings) -> float:
+    return round(1e3 * (times.median_ms("ours") - times.median_ms("peer")), 1)
 
 
 def loaded(recipe: str, vectors: np.ndarray, folder: Path) -> DenseIndex:
@@ -97,11 +122,12 @@ def main() -> int:
             lines += [batch(index, queries, k, chosen.repeats) for k in (10, 1_000)]
             few = loaded(recipe, vectors[:1_000], Path(folder))
             lines += [overhead_us(few, queries[:1], k) for k in (10, 1_000)]
+        lines.append(whole_stack(Path(folder)))
     report("dense search", lines, hardware())
     missed = [
         line
         for line in lines
-        if line.get("ratio", 1) < RATIO_BAR or line.get("overhead_us", 0) > OVERHEAD_BAR_US
+        if line.get("ratio", 1) < RATIO_BAR or line.get("overhead_us", 0) > line.get("bar_us", 0)
     ]
     return 1 if missed else 0
 

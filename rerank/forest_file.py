@@ -110,6 +110,8 @@ def _check_tree(tree: str, features: int) -> None:
 def _numbers(key: str, text: str, length: int) -> list[float]:
     read = int if key in _WHOLE else float
     found: list[float] = [read(word) for word in text.split()]
-    if len(found) != length or not all(map(math.isfinite, found)) or "_" in text:
+    # a split between NaN and all numbers has the threshold infinity
+    finite = [number for number in found if key != "threshold" or number != math.inf]
+    if len(found) != length or not all(map(math.isfinite, finite)) or "_" in text:
         raise ValueError(f"{key} holds {len(found)} numbers, expected {length} finite ones")
     return found

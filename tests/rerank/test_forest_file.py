@@ -85,6 +85,14 @@ def grow(change: Callable[[str], str]) -> Callable[[str], str]:
     return both
 
 
+def test_a_split_between_nan_and_all_numbers_is_sound(path: Path) -> None:
+    """LightGBM writes its threshold as infinity."""
+    path.write_text(grow(replace_first("threshold", "inf"))(path.read_text("ascii")), "ascii")
+    text = read_forest(path, FEATURES)
+    assert "threshold=inf" in text
+    lightgbm.Booster(model_str=text).predict(np.zeros((1, 3)))
+
+
 DAMAGES: dict[str, tuple[Callable[[str], str], str]] = {
     "empty": (lambda _: "", "does not read"),
     "another format": (lambda text: "{" + text, "does not read"),
