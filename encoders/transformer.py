@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..core.errors import BadArguments, BadData, MissingResource
+from ..core.errors import BadArguments, BadData
+from ..core.hub import load_model
 from ..core.protocols import Encoded, Encoder, EncoderCard
 from .model_files import fingerprint_of_model
 from .token_batches import token_batches
@@ -90,7 +91,7 @@ class TransformerEncoder(Encoder):
         if self._similarity == "dot":
             return vectors
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.where(norms > 0, norms, np.float32(1))
+        return np.asarray(vectors / np.where(norms > 0, norms, np.float32(1)), np.float32)
 
     def _tokenized_chunks(
         self, texts: Sequence[str], role: Role
@@ -233,19 +234,18 @@ def _load(model: str, device: str, trust_remote_code: bool) -> Any:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise BadArguments(f"device {device!r}: this torch sees no CUDA device; use --device cpu")
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        loaded = SentenceTransformer(
+    loaded = load_model(
+        "sentence-transformers model",
+        model,
+        lambda local: SentenceTransformer(
             model,
             device=device,
             trust_remote_code=trust_remote_code,
+            local_files_only=local,
             model_kwargs={"use_safetensors": True},
-        ).eval()
-    except (OSError, ValueError) as failure:
-        first_line = str(failure).strip().split("\n")[0]
-        raise MissingResource(
-            f"the sentence-transformers model {model!r} cannot be loaded: {first_line}; "
-            f"name a local folder with safetensors weights, or go online once to fetch it"
-        ) from failure
+        ),
+        "name a local folder with safetensors weights, or go online once to fetch it",
+    ).eval()
     if device == "cpu":
         from ..kernels.packed_linear.onednn import pack_linears
 

@@ -11,12 +11,13 @@ from ..core.durable import no_room
 from ..core.errors import BadArguments
 from ..core.fingerprints import of_blocks
 from ..core.manifest import FileRecord, Manifest
+from ..core.optional import need
 from ..core.progress import Silent
 from ..index.building.shards import SHARD_ROWS, VectorShards
 from ..index.building.vectors_to_faiss import write_faiss
 from ..index.building.workplace import Workplace, sync_files
 from ..index.folder import INDEX, LEXICAL
-from ..index.lexical import LexicalSettings, build_lexical
+from ..index.lexical import LexicalSettings, build_lexical, check_engine
 from ..index.passages import NAME as PASSAGES
 from ..index.passages import PassageTable
 from ..index.recipes import parse_recipe
@@ -59,6 +60,9 @@ def build(
     """
     recipe = parse_recipe(ann)
     settings = None if lexical == "none" else LexicalSettings(lexical, k1=k1, b=b)
+    need("faiss", "a dense index")
+    if settings is not None:
+        check_engine(settings)
     if on_error not in ("fail", "skip"):
         raise BadArguments(f"on_error is {on_error!r}; known: fail, skip")
     if shard_rows < 1:

@@ -57,9 +57,16 @@ def tamis(
     6 failure while running, 7 partial.
     """
     del version
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(name)s: %(message)s"
-    )
+    _log_to_stderr(logging.INFO if verbose else logging.WARNING)
+
+
+def _log_to_stderr(level: int) -> None:
+    """Our own log lines; libraries keep their own ways."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    ours = logging.getLogger("tamis")
+    ours.handlers[:] = [handler]
+    ours.setLevel(level)
 
 
 def main() -> None:

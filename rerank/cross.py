@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import BadArguments, BadData, MissingResource
+from ..core.errors import BadArguments, BadData
+from ..core.hub import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,20 +118,20 @@ def _load(model: str, device: str) -> Any:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise BadArguments(f"device {device!r}: this torch sees no CUDA device; use --device cpu")
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        loaded = CrossEncoder(
+    loaded = load_model(
+        "cross-encoder",
+        model,
+        lambda local: CrossEncoder(
             model,
             device=device,
             activation_fn=torch.nn.Identity(),
             trust_remote_code=False,
+            local_files_only=local,
             model_kwargs={"use_safetensors": True},
-        ).eval()
-    except (OSError, ValueError) as failure:
-        first_line = str(failure).strip().split("\n")[0]
-        raise MissingResource(
-            f"the cross-encoder {model!r} cannot be loaded: {first_line}; go online once to fetch "
-            f"it, or name a local folder with safetensors weights: --rerank PATH"
-        ) from failure
+        ),
+        "go online once to fetch it, or name a local folder with safetensors weights: "
+        "--rerank PATH",
+    ).eval()
     _check_kind(model, loaded)
     if device == "cpu":
         from ..kernels.packed_linear.onednn import pack_linears

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 _HEADER = {"version": "v4", "num_class": "1", "num_tree_per_iteration": "1"}
 _END = "end of trees\n"
 _PER_LEAF = ("leaf_value", "leaf_weight", "leaf_count")
-_PER_NODE = ("split_feature", "split_gain", "threshold", "decision_type", "left_child")
-_PER_NODE += ("right_child", "internal_value", "internal_weight", "internal_count")
+_PER_NODE = (
+    *("split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child"),
+    *("internal_value", "internal_weight", "internal_count"),
+)
 _SINGLE = ("num_leaves", "num_cat", "is_linear", "shrinkage")
 _WHOLE = {"split_feature", "decision_type", "left_child", "right_child", "num_leaves"}
 _WHOLE |= {"num_cat", "is_linear", "leaf_count", "internal_count"}

