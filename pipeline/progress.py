@@ -1,4 +1,4 @@
-"""Progress on standard error: bars with an estimate for people, one line a stage elsewhere."""
+"""Progress on standard error: bars with an estimate on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ if TYPE_CHECKING:
 
     from ..core.progress import Advance
 
+_SECONDS_BETWEEN_LINES = 30
+
 
 class Bars:
-    """A bar per stage on a terminal; on a pipe, a line when the stage ends."""
+    """A bar per stage on a terminal; on a pipe, a line now and then and when the stage ends."""
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Advance]:
         if not sys.stderr.isatty():
-            yield from _line(name)
+            yield from _lines(name, total)
             return
         from rich.console import Console
         from rich.progress import (
@@ -61,13 +63,27 @@ def _in_steps(advance: Advance, every: int = 64) -> Advance:
     return step
 
 
-def _line(name: str) -> Iterator[Advance]:
-    start, count = time.perf_counter(), 0
+def _lines(name: str, total: int | None) -> Iterator[Advance]:
+    start = told = time.perf_counter()
+    count = 0
 
     def step(done: int) -> None:
-        nonlocal count
+        nonlocal count, told
         count += done
+        now = time.perf_counter()
+        if now - told >= _SECONDS_BETWEEN_LINES:
+            told = now
+            print(f"{name}: {_so_far(count, total, now - start)}", file=sys.stderr, flush=True)
 
     yield step
     seconds = time.perf_counter() - start
-    print(f"{name}: {count:,} in {seconds:.1f} s", file=sys.stderr)
+    print(f"{name}: {count:,} in {seconds:.1f} s", file=sys.stderr, flush=True)
+
+
+def _so_far(count: int, total: int | None, seconds: float) -> str:
+    """How much is done, how fast it goes, and how long the rest will take at that speed."""
+    rate = count / seconds
+    if total is None:
+        return f"{count:,}, {rate:,.0f} a second"
+    minutes = (total - count) / rate / 60
+    return f"{count:,} of {total:,}, {rate:,.0f} a second, {minutes:.0f} minutes left"
