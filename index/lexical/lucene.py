@@ -40,7 +40,7 @@ def build_lucene(texts: Iterable[str], folder: Path, progress: Callable[[int], N
     classes = jvm.load()
     folder.mkdir(parents=True, exist_ok=True)
     stream, rows = iter(texts), 0
-    with _failing("indexing with Lucene", _MAKE_ROOM):
+    with _failing(f"indexing with Lucene into {folder}", _MAKE_ROOM):
         indexer = classes("io.anserini.index.SimpleIndexer")(str(folder), False, _threads())
         try:
             while batch := list(islice(stream, BATCH)):

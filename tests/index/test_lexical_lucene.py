@@ -84,7 +84,8 @@ def test_no_thread_stays_behind_in_java(java: Callable[[str], Any], tmp_path: Pa
 
 
 PROGRAM = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits "ignore"
 from pathlib import Path
 from tamis.core.records import Query
 from tamis.index.lexical import LexicalSettings, build_lexical, open_lexical
