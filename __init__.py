@@ -1,4 +1,4 @@
-"""tamis: a passage search engine that prunes, embeds, searches, reranks and measures.
+"""tamis: a passage search engine that embeds, searches, reranks and measures.
 
 ``import tamis`` is instant: every name below is imported the first time it is used.
 """

@@ -9,7 +9,6 @@
     |   +-- CorruptFile                  bytes differ from what the manifest promises
     |   +-- Mismatch                     two good things that do not belong together
     +-- FailedWhileRunning           6   the work broke off (disk full, a crash in a library)
-    +-- Partial                      7   done, but not all of it
 
 A message says what was found, what was expected and what to do next. Exit codes follow
 rank_llm's command line (``src/rank_llm/cli/spec.py``).
@@ -54,7 +53,3 @@ class Mismatch(BadData):
 
 class FailedWhileRunning(TamisError):
     exit_code = 6
-
-
-class Partial(TamisError):
-    exit_code = 7

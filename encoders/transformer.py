@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,11 +16,12 @@ import numpy as np
 from ..core.errors import BadArguments, BadData
 from ..core.hub import load_model
 from ..core.protocols import Encoded, Encoder, EncoderCard
-from .model_files import fingerprint_of_model
+from .model_files import fingerprint_of_model, model_folder
 from .token_batches import token_batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from ..core.protocols import Role
     from ..core.records import Float32Array, Int32Array
@@ -53,14 +53,12 @@ class TransformerEncoder(Encoder):
         device: str = "cpu",
         trust_remote_code: bool = False,
     ) -> None:
-        if Path(model).is_dir():
-            _check_modules(Path(model), trust_remote_code)
-        self._model = _load(str(model), device, trust_remote_code)
+        self._model, self._folder = _load(str(model), device, trust_remote_code)
         self._device = device
         self._similarity = _similarity(self._model)
         self._prefix = {role: self._prompt(role) for role in _PROMPTS}
         self._tokenizer: Any = _fast_tokenizer(self._model, self._prefix.values())
-        self._card = self._describe(name or str(model), str(model))
+        self._card = self._describe(name or str(model))
 
     @property
     def card(self) -> EncoderCard:
@@ -187,8 +185,8 @@ class TransformerEncoder(Encoder):
         length = getattr(self._model, "max_seq_length", None)
         return int(length) if length and length < 1_000_000 else 0
 
-    def _describe(self, name: str, model: str) -> EncoderCard:
-        fingerprint, weights = fingerprint_of_model(model)
+    def _describe(self, name: str) -> EncoderCard:
+        fingerprint, weights = fingerprint_of_model(self._folder)
         modules = [type(module).__name__ for module in self._model]
         pooling = next((m for m in self._model if type(m).__name__ == "Pooling"), None)
         mode = getattr(pooling, "pooling_mode", None) or _older_pooling_mode(pooling)
@@ -225,7 +223,8 @@ def _older_pooling_mode(pooling: Any) -> str | None:
     return str(describe()) if describe else None
 
 
-def _load(model: str, device: str, trust_remote_code: bool) -> Any:
+def _load(model: str, device: str, trust_remote_code: bool) -> tuple[Any, Path]:
+    """The model and the folder that its files were read from, which was looked at first."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     import torch
     from sentence_transformers import SentenceTransformer
@@ -234,23 +233,30 @@ def _load(model: str, device: str, trust_remote_code: bool) -> Any:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise BadArguments(f"device {device!r}: this torch sees no CUDA device; use --device cpu")
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    loaded = load_model(
-        "sentence-transformers model",
-        model,
-        lambda local: SentenceTransformer(
-            model,
+
+    def from_folder(local: bool) -> tuple[Any, Path]:
+        folder = model_folder(model, local=local, code=trust_remote_code)
+        _check_modules(folder, trust_remote_code)
+        found = SentenceTransformer(
+            str(folder),
             device=device,
             trust_remote_code=trust_remote_code,
-            local_files_only=local,
+            local_files_only=True,
             model_kwargs={"use_safetensors": True},
-        ),
+        )
+        return found.eval(), folder
+
+    loaded, folder = load_model(
+        "sentence-transformers model",
+        model,
+        from_folder,
         "name a local folder with safetensors weights, or go online once to fetch it",
-    ).eval()
+    )
     if device == "cpu":
         from ..kernels.packed_linear.onednn import pack_linears
 
         pack_linears(loaded)
-    return loaded
+    return loaded, folder
 
 
 def _fast_tokenizer(model: Any, prefixes: Iterable[str]) -> Any:

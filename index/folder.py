@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .lexical import LexicalIndex
     from .passages import Passages
 
+log = logging.getLogger(__name__)
 INDEX = "index"
 LEXICAL = "lexical"
 
@@ -39,8 +41,15 @@ class IndexFolder:
         if (path / MANIFEST).is_file():
             self.manifest = read_manifest(path)
             self._files = VerifiedFiles(path, self.manifest.files)
-        elif not (foreign and (path / INDEX).is_file() and (path / DOCID).is_file()):
+        elif not foreign or not self._looks_foreign():
             raise MissingResource(self._why_not())
+        else:
+            log.warning("%s has no %s: dense only, no texts, nothing verified", path, MANIFEST)
+
+    def _looks_foreign(self) -> bool:
+        """Pyserini writes two files; where a passage table lies, a manifest of ours is missing."""
+        two = (self.path / INDEX).is_file() and (self.path / DOCID).is_file()
+        return two and not (self.path / PASSAGES).exists()
 
     def _why_not(self) -> str:
         if not self.path.exists():
@@ -59,7 +68,9 @@ class IndexFolder:
         """The FAISS index; Mismatch when it does not fit the manifest."""
         if self.manifest is None:
             return DenseIndex.open(self.path / INDEX, device=self._device)
-        index = DenseIndex.open(self._files.whole(INDEX), device=self._device)
+        index = DenseIndex.open(
+            self._files.whole(INDEX), device=self._device, parameters=self.manifest.ann["recipe"]
+        )
         rows, dim = self.manifest.counts["indexed"], self.manifest.passage_encoder.dim
         if (len(index), index.dim) != (rows, dim):
             raise Mismatch(

@@ -29,6 +29,11 @@ _BATCH_BYTES = 64 << 20  # of text: a batch of very long passages is closed earl
 class Passages(Protocol):
     """Row numbers to passages. Rows may repeat and come in any order."""
 
+    @property
+    def has_texts(self) -> bool:
+        """False where ids are all that is known: nothing can be reranked there."""
+        ...
+
     def __len__(self) -> int: ...
 
     def ids(self, rows: Int64Array) -> list[str]: ...
@@ -105,6 +110,8 @@ def _writing(path: Path) -> Iterator[None]:
 class PassageTable:
     """Reads ``passages.arrow``; a record batch is verified just before its first use."""
 
+    has_texts = True
+
     def __init__(
         self, path: Path, batches: Sequence[Sequence[int]], rows: int, files: VerifiedFiles | None
     ) -> None:
@@ -173,6 +180,8 @@ class PassageTable:
 
 class DocidFile:
     """The ids of an index that Pyserini wrote: one a line, no texts."""
+
+    has_texts = False
 
     def __init__(self, path: Path, rows: int) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -54,7 +55,7 @@ def tamis(
 
     Results go to standard output, progress and logs to standard error. Exit codes: 0 ok,
     2 bad arguments, 3 missing dependency, 4 missing file, 5 bad data or mismatch,
-    6 failure while running, 7 partial.
+    6 failure while running.
     """
     del version
     _log_to_stderr(logging.INFO if verbose else logging.WARNING)
@@ -71,6 +72,9 @@ def _log_to_stderr(level: int) -> None:
 
 def main() -> None:
     """Run the command line; errors raised on purpose become one message and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter gets an escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except TamisError as failure:

@@ -28,7 +28,9 @@ def encoder(name: str, *, device: str = "cpu") -> Encoder:
     return TransformerEncoder(name, device=device)
 
 
-def reranker(name: str, *, keep: int = 100, model: str | None = None) -> Reranker:
+def reranker(
+    name: str, *, keep: int = 100, model: str | None = None, device: str = "cpu"
+) -> Reranker:
     """A reranker, ready to score the best ``keep`` candidates of each query.
 
     ``name`` is a registered kind, or a path or hub name of a cross-encoder.
@@ -37,8 +39,8 @@ def reranker(name: str, *, keep: int = 100, model: str | None = None) -> Reranke
         if not Path(name).is_dir():
             _hub_name("reranker", name)
         name, model = "cross", name
-    options = {"keep": keep} if model is None else {"keep": keep, "model": model}
-    loaded: Reranker = registry.load("reranker", name)(**options)
+    options = {} if model is None else {"model": model}
+    loaded: Reranker = registry.load("reranker", name)(keep=keep, device=device, **options)
     return loaded
 
 

@@ -80,7 +80,7 @@ def _refusal(corpus: Corpus, inspection: Inspection) -> str:
     lines = "".join(f"\n  {flaw}" for flaw in shown)
     more = sum(inspection.error_counts.values()) - len(shown)
     rest = f"\n  and {more:,} more: tamis check {corpus.source}" if more else ""
-    return (
-        f"{corpus.source} has errors ({kinds}); mend them, or leave those passages out with "
-        f"--on-error skip:{lines}{rest}"
-    )
+    way_out = "mend them"
+    if inspection.passages:
+        way_out += ", or leave those passages out with --on-error skip"
+    return f"{corpus.source} has errors ({kinds}); {way_out}:{lines}{rest}"

@@ -110,6 +110,8 @@ class Search:
             yield "it has no retriever: give dense, lexical or both"
         if len(self._stages) == 2 and self.dense.passages is not self.lexical.passages:  # type: ignore[union-attr]
             yield "dense and lexical read different indexes, so their rows do not match"
+        if self.rerank and any(not stage.passages.has_texts for stage in self._stages):
+            yield "this index holds no texts, so nothing can be reranked"
         if self.fuse not in METHODS:
             yield f"no fusion is called {self.fuse!r}; known: {', '.join(METHODS)}"
         if self.weights:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from ..core.errors import TamisError
 from ..index.folder import LEXICAL, IndexFolder
 from ..index.passages import DOCID
-from ..index.passages import NAME as PASSAGES
 from .reporting import Finding, Report
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ def check_index(path: Path, encoder: str | None = None) -> Report:
     """
     report = Report(str(path))
     try:
-        folder = IndexFolder(path, foreign=not (path / PASSAGES).exists())
+        folder = IndexFolder(path, foreign=True)
     except TamisError as failure:
         report.errors.append(_finding("manifest", failure))
         return report

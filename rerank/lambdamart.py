@@ -41,7 +41,10 @@ class LambdamartReranker:
     features), CorruptFile (the packaged model is not the one that the project measured).
     """
 
-    def __init__(self, *, model: str | Path | None = None, keep: int = 100) -> None:
+    def __init__(
+        self, *, model: str | Path | None = None, keep: int = 100, device: str = "cpu"
+    ) -> None:
+        del device  # trees of this size belong on the CPU, wherever the other stages run
         self.name = "lambdamart"
         self.keep = keep
         self._booster = _load(PACKAGED if model is None else Path(model), packaged=model is None)

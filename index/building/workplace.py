@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.durable import no_room, sync_folder
-from ...core.errors import BadArguments, FailedWhileRunning
+from ...core.errors import BadArguments, BadData, FailedWhileRunning
 from ...core.manifest import NAME as MANIFEST
+from ...core.manifest import read_manifest
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -67,6 +68,8 @@ class Workplace:
     def __exit__(self, kind: object, failure: object, trace: object) -> None:
         if self._lock is None:
             return
+        if isinstance(failure, BadData | BadArguments):  # nothing here helps the next build
+            shutil.rmtree(self.draft, ignore_errors=True)
         if not self._left_over() and not self._strangers():
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
@@ -109,6 +112,24 @@ class Workplace:
             raise BadArguments(f"{self.goal} exists and is no tamis index; choose another name")
         if not self._overwrite:
             raise BadArguments(f"{self.goal} is a finished index; replace it with --overwrite")
+        if foreign := self._not_of_the_index():
+            raise BadArguments(
+                f"{self.goal} also holds {foreign[0]!r}, which is no part of the index and would "
+                f"be lost; move it away, or build elsewhere"
+            )
+
+    def _not_of_the_index(self) -> list[str]:
+        """What lies in the goal that the manifest does not name, or a damaged one would not."""
+        try:
+            known = set(read_manifest(self.goal).files)
+        except BadData:
+            known = {"index", "docid", "passages.arrow"}
+        names = [p.relative_to(self.goal).as_posix() for p in sorted(self.goal.rglob("*"))]
+        return [
+            name
+            for name in names
+            if name not in known and name != MANIFEST and name.partition("/")[0] != "lexical"
+        ]
 
     def _finish_broken_swap(self) -> None:
         """A crash between the two renames of an overwrite: put the old index back.
@@ -130,6 +151,7 @@ class Workplace:
 
         The vectors go last: until the index has its name, a killed build can still resume.
         """
+        self._check_goal()  # hours may have passed
         try:
             for folder in (self.draft, *(path for path in self.draft.rglob("*") if path.is_dir())):
                 sync_folder(folder)

@@ -72,5 +72,9 @@ def build(
         shard_rows=shard_rows,
         progress=Bars(),
     )
+    skipped = index.folder.describe()["counts"]["skipped"]
+    if skipped:
+        listed = output.with_name(f"{output.name}.skipped.jsonl")
+        typer.echo(f"{skipped:,} skipped, listed in {listed}", err=True)
     for line in summary(output, index.folder.describe()):
         print(line)

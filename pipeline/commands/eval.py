@@ -50,6 +50,10 @@ def evaluate(
     from ...eval.measures import DEFAULT_MEASURES
     from ..evaluation import evaluate_files, write_per_query
 
+    if per_query is not None:
+        from ..outputs import check_output
+
+        check_output(per_query, [*runs, qrels])
     comparison = evaluate_files(
         runs,
         qrels,

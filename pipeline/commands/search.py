@@ -29,7 +29,9 @@ def search(
         int | None, typer.Option("-k", help="Answers: 10 for a question, 1000 for a file.")
     ] = None,
     mode: Annotated[Mode, typer.Option(help="Which first stages to ask.")] = Mode.dense,
-    fuse: Annotated[Fuse, typer.Option(help="How hybrid joins them.")] = Fuse.rrf,
+    fuse: Annotated[
+        Fuse | None, typer.Option(help="How hybrid joins them; rrf if not given.")
+    ] = None,
     dense_weight: Annotated[
         float | None, typer.Option(help="Of dense in the fusion, 0 to 1; BM25 gets the rest.")
     ] = None,
@@ -56,15 +58,28 @@ def search(
         raise BadArguments("give either a question in quotes or --queries FILE")
     if queries is not None and output is None:
         raise BadArguments("--queries needs -o RUN, the run file to write")
+    if output is not None and queries is None:
+        raise BadArguments("-o writes the run of --queries FILE; a question is answered on screen")
+    if mode is not Mode.hybrid and fuse is not None:
+        raise BadArguments(f"--fuse is for --mode hybrid, not for {mode.value}")
     from ..opening import open_index
 
+    if queries is not None and output is not None:
+        from ..outputs import check_output
+
+        if tag.split() != [tag]:
+            raise BadArguments(f"--tag is {tag!r}; expected one word")
+        check_output(output, [queries, index])
     opened = open_index(index, encoder=encoder, query_encoder=query_encoder, device=device.value)
+    ours = opened.folder.manifest is not None
+    if ours and mode is Mode.lexical and (encoder or query_encoder):
+        raise BadArguments("--mode lexical uses no encoder; leave --encoder out")
     chosen = opened.searcher(
         k if k is not None else (10 if queries is None else 1000),
         mode=mode.value,
-        fuse=fuse.value,
+        fuse=(fuse or Fuse.rrf).value,
         weights=None if dense_weight is None else _weights(dense_weight),
-        rerank=[_reranker(text) for text in rerank or []],
+        rerank=[_reranker(text, device.value) for text in rerank or []],
     )
     if queries is not None and output is not None:
         from ...core.queries import read_queries
@@ -89,14 +104,14 @@ def _weights(dense: float) -> dict[str, float]:
     return {"dense": dense, "lexical": 1 - dense}
 
 
-def _reranker(text: str) -> Any:
+def _reranker(text: str, device: str) -> Any:
     """``NAME[:DEPTH]`` to a reranker."""
     from ..components import reranker
 
     name, colon, depth = text.rpartition(":")
     if not colon or not depth.isdigit():
         name, depth = text, "100"
-    return reranker(name, keep=int(depth))
+    return reranker(name, keep=int(depth), device=device)
 
 
 def _print_json(question: str, mode: str, hits: list[Hit], milliseconds: dict[str, float]) -> None:
@@ -122,17 +137,19 @@ def _print_hits(hits: list[Hit], milliseconds: dict[str, float], *, explain: boo
     import sys
     import textwrap
 
+    from ..reporting import printable
+
     width = min(shutil.get_terminal_size().columns, 100)
     if not hits:
         print("no passage matches", file=sys.stderr)
     for hit in hits:
         title = f"  {hit.passage.title}" if hit.passage.title else ""
-        print(f"{hit.rank:>3}. {hit.score:.4f}  {hit.passage.id}{title}")
+        print(printable(f"{hit.rank:>3}. {hit.score:.4f}  {hit.passage.id}{title}"))
         if explain and hit.stages:
             told = "  ".join(f"{name} {score:.4f}" for name, score in hit.stages.items())
             print(f"     {told}")
         lines = textwrap.wrap(hit.passage.text, width - 5, max_lines=_LINES, placeholder=" …")
-        print("\n".join(f"     {line}" for line in lines))
+        print("\n".join(printable(f"     {line}") for line in lines))
     stages = "  ".join(f"{stage} {spent:.1f} ms" for stage, spent in milliseconds.items())
     print(stages, file=sys.stderr)
 

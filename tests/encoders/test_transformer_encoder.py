@@ -374,3 +374,32 @@ def test_minilm_is_all_minilm_l6_v2(tmp_path: Path, prompts: dict[str, str]) -> 
         assert np.abs(encoder.encode_passages(asked) - expected).max() < 1e-5
     assert encoder.card.query_prefix == prompts.get("query", "")
     assert encoder.card.passage_prefix == prompts.get("document", "")
+
+
+def test_a_hub_name_is_its_snapshot_without_pickled_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    folder = save(tmp_path / "m", small_bert(), tokenizer())
+    asked: list[tuple[bool, list[str]]] = []
+
+    def snapshot(name: str, *, local_files_only: bool, allow_patterns: list[str]) -> str:
+        assert name == "org/name"
+        asked.append((local_files_only, allow_patterns))
+        if local_files_only:
+            raise FileNotFoundError("not in the cache")
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    found = TransformerEncoder("org/name")
+    assert found.card.name == "org/name"
+    assert found.card.fingerprint == TransformerEncoder(folder).card.fingerprint
+    np.testing.assert_array_equal(
+        found.encode_passages(["a b c"]), TransformerEncoder(folder).encode_passages(["a b c"])
+    )
+    assert [local for local, _ in asked] == [True, False]
+    assert not {"*.bin", "*.py"} & set(asked[1][1])
+
+    (folder / "1_Pooling" / "pytorch_model.bin").write_bytes(b"pickled")
+    with pytest.raises(BadData, match=r"pytorch_model\.bin"):
+        TransformerEncoder("org/name")

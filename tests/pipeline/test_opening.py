@@ -70,14 +70,16 @@ class TestNoIndex:
         with pytest.raises(MissingResource, match="no finished index"):
             open_index(tmp_path / "index")
 
-    def test_without_its_manifest_it_is_foreign_and_says_so(
-        self, folder: Path, tmp_path: Path
+    def test_two_files_alone_are_foreign_and_say_so(
+        self, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         copy = shutil.copytree(folder, tmp_path / "index")
         (copy / "tamis.json").unlink()
+        (copy / "passages.arrow").unlink()
         with pytest.raises(MissingResource, match="name its encoder with --encoder"):
             open_index(copy)
         foreign = open_index(copy, encoder="hashing")
+        assert "dense only, no texts, nothing verified" in caplog.text
         hit = foreign.search("wine", k=1)[0]
         assert (hit.passage.id, hit.passage.text) == ("p1", "")
         with pytest.raises(BadArguments, match="no BM25 index: search it with --mode dense"):

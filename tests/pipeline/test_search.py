@@ -31,6 +31,8 @@ QUERIES = [Query("q1", "one"), Query("q2", "two")]
 class Table:
     """Row n is passage pn."""
 
+    has_texts = True
+
     def __len__(self) -> int:
         return 10
 
