@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from ..core.progress import Advance, Progress
     from ..core.protocols import Encoder
+    from ..index.building.vectors_to_faiss import AnnReport
+    from ..index.recipes import AnnRecipe
+    from .intake import Intake
     from .opening import Index
 
 
@@ -73,31 +76,17 @@ def build(
         loaded = load_encoder(encoder, device=device) if isinstance(encoder, str) else encoder
         skipped_file = place.goal.with_name(f"{place.goal.name}.skipped.jsonl")
         taken = take_in(source, place.draft, on_error, skipped_file, watched)
-        rows = taken.rows
-        table = PassageTable(place.draft / PASSAGES, taken.batches, rows, None)
-        shards = VectorShards(place.vectors, loaded, rows, shard_rows)
-        with watched.stage("encode", rows) as advance:
+        table = PassageTable(place.draft / PASSAGES, taken.batches, taken.rows, None)
+        shards = VectorShards(place.vectors, loaded, taken.rows, shard_rows)
+        with watched.stage("encode", taken.rows) as advance:
             shards.complete(lambda a, z: [p.full_text for p in table.stream(a, z)], advance)
-        with watched.stage(f"index ({recipe.kind})", rows) as advance:
-            report = write_faiss(
-                recipe,
-                shards.blocks,
-                rows,
-                loaded.card.dim,
-                place.draft / INDEX,
-                progress=_steps(advance),
-                device=device,
-            )
+        report = _index_vectors(recipe, shards, loaded.card.dim, place.draft, device, watched)
         if settings is not None:
-            with watched.stage(f"bm25 ({settings.engine})", rows) as advance, _disk(place.draft):
-                texts = (passage.full_text for passage in table.stream())
-                build_lexical(settings, texts, place.draft / LEXICAL, progress=advance)
-        counts = {"corpus": rows + taken.skipped, "indexed": rows, "skipped": taken.skipped}
-        counts["truncated_passages"], counts["truncated_tokens"] = shards.truncated
+            _index_words(settings, table, place.draft, watched)
         Manifest(
             passage_encoder=loaded.card,
             query_encoder=loaded.card,
-            counts=counts,
+            counts=_counts(taken, shards),
             corpus={"source": _name(source.source), "format": source.format},
             ann=report.to_json(),
             lexical=settings.to_json() if settings else None,
@@ -106,6 +95,40 @@ def build(
         ).write(place.draft)
         place.publish()
     return open_index(place.goal, encoder=loaded, device=device)
+
+
+def _index_vectors(
+    recipe: AnnRecipe, shards: VectorShards, dim: int, draft: Path, device: str, watched: Progress
+) -> AnnReport:
+    with watched.stage(f"index ({recipe.kind})", len(shards)) as advance:
+        return write_faiss(
+            recipe,
+            shards.blocks,
+            len(shards),
+            dim,
+            draft / INDEX,
+            progress=_steps(advance),
+            device=device,
+        )
+
+
+def _index_words(
+    settings: LexicalSettings, table: PassageTable, draft: Path, watched: Progress
+) -> None:
+    with watched.stage(f"bm25 ({settings.engine})", len(table)) as advance, _disk(draft):
+        texts = (passage.full_text for passage in table.stream())
+        build_lexical(settings, texts, draft / LEXICAL, progress=advance)
+
+
+def _counts(taken: Intake, shards: VectorShards) -> dict[str, int]:
+    passages, tokens = shards.truncated
+    return {
+        "corpus": taken.rows + taken.skipped,
+        "indexed": taken.rows,
+        "skipped": taken.skipped,
+        "truncated_passages": passages,
+        "truncated_tokens": tokens,
+    }
 
 
 def _name(source: str) -> str:

@@ -50,6 +50,10 @@ class VectorShards:
         self._cards: list[ShardCard] = []
         folder.mkdir(exist_ok=True)
 
+    def __len__(self) -> int:
+        """Vectors in all, when complete."""
+        return self._rows
+
     @property
     def truncated(self) -> tuple[int, int]:
         """(passages longer than the encoder reads, tokens lost by that)."""
