@@ -54,14 +54,7 @@ def search(
 
     A question prints texts, scores and the time of each stage; a file of queries writes a run.
     """
-    if (question is None) == (queries is None):
-        raise BadArguments("give either a question in quotes or --queries FILE")
-    if queries is not None and output is None:
-        raise BadArguments("--queries needs -o RUN, the run file to write")
-    if output is not None and queries is None:
-        raise BadArguments("-o writes the run of --queries FILE; a question is answered on screen")
-    if mode is not Mode.hybrid and fuse is not None:
-        raise BadArguments(f"--fuse is for --mode hybrid, not for {mode.value}")
+    _refuse_misfits(question, queries, output, mode, fuse)
     from ..opening import open_index
 
     if queries is not None and output is not None:
@@ -96,6 +89,20 @@ def search(
         _print_json(question or "", mode.value, run.hits(0), milliseconds)
     else:
         _print_hits(run.hits(0), milliseconds, explain=explain)
+
+
+def _refuse_misfits(
+    question: str | None, queries: str | None, output: Path | None, mode: Mode, fuse: Fuse | None
+) -> None:
+    """Options that contradict each other, or that would silently do nothing."""
+    if (question is None) == (queries is None):
+        raise BadArguments("give either a question in quotes or --queries FILE")
+    if queries is not None and output is None:
+        raise BadArguments("--queries needs -o RUN, the run file to write")
+    if output is not None and queries is None:
+        raise BadArguments("-o writes the run of --queries FILE; a question is answered on screen")
+    if mode is not Mode.hybrid and fuse is not None:
+        raise BadArguments(f"--fuse is for --mode hybrid, not for {mode.value}")
 
 
 def _weights(dense: float) -> dict[str, float]:

@@ -131,7 +131,9 @@ class TestRerankerContract:
         given = candidates(QUERIES[0], TEXTS)
         for array in (given.ranking.rows, given.ranking.scores, *given.ranking.stages.values()):
             array.flags.writeable = False
+        before = (list(given.passages), sorted(given.ranking.stages))
         make().score([given])
+        assert (list(given.passages), sorted(given.ranking.stages)) == before
 
     def test_a_passage_may_be_odd(self, make: Callable[..., Reranker]) -> None:
         odd = [" ", "?!", "日本語の文", "flea " * 3000, "\u200b", "a\nb\tc"]
