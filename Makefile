@@ -33,7 +33,10 @@ types: .venv/.test
 	$(PIP) $(TORCH)
 	touch $@
 
-.venv/.demo: .venv/.python pyproject.toml constraints.txt
+# the C kernels are built by the install, into their folder
+NATIVE := $(shell find kernels -name '*.c' -o -name '*.h' -o -name '*.def')
+
+.venv/.demo: .venv/.python pyproject.toml constraints.txt $(NATIVE)
 	$(PIP) --editable '.[cpu,minilm]'
 	touch $@
 
@@ -42,4 +45,4 @@ types: .venv/.test
 	touch $@
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv build kernels/native/*.so *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from .core.records import Passage as Passage
     from .core.records import Query as Query
     from .core.records import Ranking as Ranking
+    from .encoders.folded.untrained import folded as folded
+    from .encoders.recurrent.as_sentence_transformer import (
+        sentence_transformer as sentence_transformer,
+    )
+    from .encoders.recurrent.untrained import recurrent as recurrent
     from .pipeline.build import build as build
     from .pipeline.components import encoder as encoder
     from .pipeline.components import reranker as reranker
@@ -31,10 +36,13 @@ _HOMES = {
     "TamisError": ".core.errors",
     "build": ".pipeline.build",
     "encoder": ".pipeline.components",
+    "folded": ".encoders.folded.untrained",
     "open_corpus": ".core.corpus",
     "open_index": ".pipeline.opening",
     "read_queries": ".core.queries",
+    "recurrent": ".encoders.recurrent.untrained",
     "reranker": ".pipeline.components",
+    "sentence_transformer": ".encoders.recurrent.as_sentence_transformer",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the names are the keys of the table above

@@ -9,7 +9,7 @@ from typing import Any
 from .errors import BadArguments, MissingDependency, UnknownComponent
 from .optional import install_line
 
-GROUPS = {"encoder": "tamis.encoders", "reranker": "tamis.rerankers"}
+GROUPS = {"encoder": "tamis.encoders", "reranker": "tamis.rerankers", "cell": "tamis.cells"}
 """What a component is called in messages -> its entry-point group."""
 
 
@@ -27,7 +27,7 @@ def _registered(group: str) -> dict[str, EntryPoint]:
 
 
 def names(kind: str) -> list[str]:
-    """Every registered name of this kind ("encoder", "reranker"), sorted."""
+    """Every registered name of this kind ("encoder", "reranker", "cell"), sorted."""
     return sorted(_registered(GROUPS[kind]))
 
 

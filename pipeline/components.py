@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..core import registry
 from ..core.errors import UnknownComponent
+from ..encoders.recurrent.kinds import kind_of
+from ..encoders.recurrent.kinds import load_encoder as load_own
 
 if TYPE_CHECKING:
     from ..core.protocols import Encoder, Reranker
@@ -15,17 +17,26 @@ if TYPE_CHECKING:
 def encoder(name: str, *, device: str = "cpu") -> Encoder:
     """An encoder, loaded. Raises UnknownComponent, MissingDependency or MissingResource.
 
-    A path is kept absolute in the encoder's card, so that its index opens from any folder.
+    A path is kept absolute in the encoder's card, so that its index opens from any folder. Raises
+    BadData for a folder of ours whose files contradict each other.
     """
     if name in registry.names("encoder"):
         loaded: Encoder = registry.load("encoder", name)(device=device)
         return loaded
+    if Path(name).is_dir():
+        return _from_folder(Path(name).resolve(), device)
+    _hub_name("encoder", name)
     from ..encoders.transformer import TransformerEncoder
 
-    if Path(name).is_dir():
-        return TransformerEncoder(Path(name).resolve(), device=device)
-    _hub_name("encoder", name)
     return TransformerEncoder(name, device=device)
+
+
+def _from_folder(folder: Path, device: str) -> Encoder:
+    if kind_of(folder) is not None:
+        return load_own(folder, device=device)
+    from ..encoders.transformer import TransformerEncoder
+
+    return TransformerEncoder(folder, device=device)
 
 
 def reranker(

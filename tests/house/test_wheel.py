@@ -11,8 +11,12 @@ import sysconfig
 import venv
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROOMS = ("core", "kernels", "encoders", "index", "rerank", "eval", "pipeline")
@@ -28,6 +32,10 @@ def packaged() -> list[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory, os.environ)
+
+
+def built(tmp_path_factory: pytest.TempPathFactory, environment: Mapping[str, str]) -> Path:
     """A wheel built from a copy of the sources: building leaves files behind."""
     source = tmp_path_factory.mktemp("source")
     for name in [*packaged(), "pyproject.toml", "README.md", "LICENSE", "NOTICE"]:
@@ -35,14 +43,28 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(CHECKOUT / name, source / name)
     out = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=out)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=out, env=environment
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return next(out.glob("*.whl"))
 
 
 def test_the_wheel_holds_the_rooms_and_nothing_else(wheel: Path) -> None:
-    held = sorted(n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n)
-    assert held == sorted(f"tamis/{name}" for name in packaged())
+    held = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
+    library = {name for name in held if name.startswith("tamis/kernels/native/_kernels.")}
+    assert len(library) == 1
+    expected = {f"tamis/{n}" for n in packaged() if Path(n).suffix not in {".c", ".h", ".def"}}
+    assert held - library == expected
+
+
+def test_no_compiler_costs_speed_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    wheel = built(tmp_path_factory, {**os.environ, "CC": shutil.which("false") or "false"})
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "tamis/kernels/native/library.py" in names
+    assert not [name for name in names if name.startswith("tamis/kernels/native/_kernels.")]
 
 
 def test_the_demo_runs_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:

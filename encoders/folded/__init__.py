@@ -1,0 +1,1 @@
+"""The folded student: a bidirectional recurrence that runs on numpy and C alone."""

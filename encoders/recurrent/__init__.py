@@ -1,0 +1,1 @@
+"""Recurrent encoders: word pieces, L layers of any cell, pooling, a unit vector."""

@@ -1,0 +1,1 @@
+"""One recurrent cell a file, each a short module over a kernel."""

@@ -1,0 +1,91 @@
+"""A torch model as an encoder: texts packed by a token budget, without padding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ...core.errors import BadArguments
+from ...core.protocols import Encoded, Encoder, EncoderCard
+from ...kernels.packing import pack_lengths
+from .token_packs import token_packs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...core.protocols import Role
+    from ...core.records import Float32Array, Int32Array
+    from ..word_pieces import PackedTexts, WordPieces
+    from .text_model import TextModel
+
+_BUDGET = {"cpu": 8192, "cuda": 262_144}  # tokens of a pack
+
+
+class RecurrentEncoder(Encoder):
+    """A model with its word pieces; an empty text is the zero vector, which matches nothing.
+
+    The model is moved to ``device`` and put in evaluation mode. BadArguments when the device is
+    not there.
+    """
+
+    def __init__(
+        self,
+        model: TextModel,
+        pieces: WordPieces,
+        *,
+        name: str,
+        fingerprint: str,
+        space: str,
+        device: str = "cpu",
+    ) -> None:
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise BadArguments(
+                f"device {device!r}: this torch sees no CUDA device; use --device cpu"
+            )
+        self.model: TextModel = model.to(device).eval()
+        self.pieces = pieces
+        self._device = torch.device(device)
+        spec = model.spec
+        self._card = EncoderCard(
+            name=name,
+            fingerprint=fingerprint,
+            space=space,
+            dim=spec.dim,
+            similarity="cosine",
+            pooling=spec.pooling,
+            max_length=spec.max_length,
+            passage_prefix=spec.passage_prefix,
+            query_prefix=spec.query_prefix,
+        )
+
+    @property
+    def card(self) -> EncoderCard:
+        return self._card
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> Int32Array:
+        return self.pieces.pack(texts, self._prefix(role)).counts
+
+    def encode(self, texts: Sequence[str], role: Role) -> Encoded:
+        vectors = np.zeros((len(texts), self._card.dim), np.float32)
+        tokens = np.empty(len(texts), np.int32)
+        chunks = self.pieces.pack_ahead(texts, self._prefix(role), self._card.max_length)
+        for start, packed in chunks:
+            tokens[start : start + len(packed.counts)] = packed.counts
+            lengths = np.diff(packed.bounds)
+            for rows in token_packs(lengths, _BUDGET[self._device.type]):
+                vectors[start + rows] = self._vectors(packed, rows, lengths[rows])
+        return Encoded(vectors, tokens)
+
+    def _vectors(self, texts: PackedTexts, rows: np.ndarray, lengths: np.ndarray) -> Float32Array:
+        """[len(rows), dim] of one pack."""
+        ids = np.concatenate([texts.ids[texts.bounds[row] : texts.bounds[row + 1]] for row in rows])
+        with torch.inference_mode():
+            flat = torch.from_numpy(ids.astype(np.int64)).to(self._device)
+            found = self.model(flat, pack_lengths(lengths, self._device))
+            out: Float32Array = found.cpu().numpy()
+        return out
+
+    def _prefix(self, role: Role) -> str:
+        return self._card.query_prefix if role == "query" else self._card.passage_prefix

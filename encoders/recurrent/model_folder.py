@@ -1,0 +1,122 @@
+"""A model folder that is ours and sentence-transformers' at once, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.durable import no_room, replacing, sync_folder
+from ...core.errors import BadArguments, BadData, CorruptFile
+from ...core.fingerprints import of_value
+from .kinds import WEIGHTS
+from .model_card import model_card
+
+if TYPE_CHECKING:
+    from .text_model import TextSpec
+
+MODULES = "modules.json"
+SETTINGS = "config_sentence_transformers.json"
+_MODULE = "tamis.encoders.recurrent.sentence_transformers_module.TamisModule"
+_NORMALIZE = ("1_Normalize", "sentence_transformers.models.Normalize")
+_DOCUMENT = ("document", "passage", "corpus")  # sentence-transformers takes the first it finds
+
+
+def write_folder(
+    folder: Path | str, spec: TextSpec, files: dict[str, bytes], trained_on: str, licence: str
+) -> None:
+    """A new folder of a model's three files, what sentence-transformers reads, and ``README.md``.
+
+    ``trained_on`` is a sentence for the model card; "" says that the weights are random. Raises
+    BadArguments when something stands at ``folder``, FailedWhileRunning when it cannot be written.
+    """
+    goal = Path(folder).absolute()
+    if goal.is_symlink() or (goal.exists() and not _is_empty(goal)):
+        raise BadArguments(f"{goal} exists; remove it or choose another name for the model")
+    card = model_card(spec, goal.name, trained_on, licence)
+    draft = goal.with_name(f".{goal.name}.draft")
+    try:
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(draft, ignore_errors=True)
+        (draft / _NORMALIZE[0]).mkdir(parents=True)
+        write_files(draft, {**_all_files(spec, files), "README.md": card.encode("utf-8")})
+        if goal.exists():
+            goal.rmdir()
+        draft.rename(goal)
+        sync_folder(goal.parent)
+    except OSError as failure:
+        raise no_room(goal, failure) from failure
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        with replacing(folder / name, "wb") as out:
+            out.write(content)
+
+
+def fingerprint_in_memory(spec: TextSpec, files: dict[str, bytes]) -> tuple[str, str]:
+    """What ``fingerprint_of_model`` will say of the folder that ``write_folder`` would write."""
+    hashes = {
+        name: sha256(content).hexdigest() for name, content in _all_files(spec, files).items()
+    }
+    return of_value(hashes), of_value({WEIGHTS: hashes[WEIGHTS]})
+
+
+def json_bytes(value: object) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+def prompts(spec: TextSpec) -> dict[str, str]:
+    """The prefixes, as sentence-transformers names them."""
+    return {"query": spec.query_prefix, "document": spec.passage_prefix}
+
+
+def check_prompts(folder: Path, spec: TextSpec) -> None:
+    """Both programs must put the same words before a text, or their vectors would differ.
+
+    BadData when the stored prompts are not the spec's prefixes, CorruptFile when they cannot be
+    read; a folder without sentence-transformers' settings is fine.
+    """
+    path = folder / SETTINGS
+    if not path.is_file():
+        return
+    try:
+        stored = dict(json.loads(path.read_bytes()).get("prompts") or {})
+    except (ValueError, TypeError, AttributeError, RecursionError) as failure:
+        raise CorruptFile(f"{path} holds no settings: {failure}") from None
+    document = next((stored[key] for key in _DOCUMENT if key in stored), "")
+    for role, found, expected in (
+        ("query", stored.get("query") or "", spec.query_prefix),
+        ("passage", document or "", spec.passage_prefix),
+    ):
+        if found != expected:
+            raise BadData(
+                f"{path} puts {found!r} before a {role}, config.json {expected!r}: make "
+                f"{role}_prefix and the prompt the same"
+            )
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _all_files(spec: TextSpec, files: dict[str, bytes]) -> dict[str, bytes]:
+    """Every file by which vectors are what they are.
+
+    No library's version is among the settings: the same model is the same bytes everywhere.
+    """
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": _MODULE},
+        {"idx": 1, "name": "1", "path": _NORMALIZE[0], "type": _NORMALIZE[1]},
+    ]
+    settings = {
+        "model_type": "SentenceTransformer",
+        "prompts": prompts(spec),
+        "default_prompt_name": None,
+        "similarity_fn_name": "cosine",
+    }
+    return {**files, MODULES: json_bytes(modules), SETTINGS: json_bytes(settings)}

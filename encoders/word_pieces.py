@@ -1,0 +1,89 @@
+"""Texts to packed word pieces: ids end to end, no padding, no special tokens, no torch."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.errors import BadData
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ..core.records import Int32Array, Int64Array
+
+_CHUNK = 4096  # texts that are tokenised together, while the model works on the chunk before
+
+
+@dataclass(frozen=True, slots=True)
+class PackedTexts:
+    """ids [tokens] int32 of texts cut to the maximum length; bounds [n + 1] int64, where each
+    begins; counts [n] int32, each text's length before the cut."""
+
+    ids: Int32Array
+    bounds: Int64Array
+    counts: Int32Array
+
+
+class WordPieces:
+    """A ``tokenizer.json`` of the tokenizers library.
+
+    Raises BadData when the file is not one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from tokenizers import Tokenizer
+
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as failure:  # noqa: BLE001 - the library raises bare Exception
+            raise BadData(f"{path} is not a tokenizer: {failure}") from None
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+
+    @property
+    def vocabulary(self) -> int:
+        """One more than the largest id."""
+        return int(self._tokenizer.get_vocab_size())
+
+    def to_json(self) -> str:
+        return str(self._tokenizer.to_str())
+
+    def pack(self, texts: Sequence[str], prefix: str = "", max_length: int = 0) -> PackedTexts:
+        """All texts at once; ``max_length`` 0 cuts nothing."""
+        given = [prefix + text for text in texts] if prefix else list(texts)
+        encodings = self._tokenizer.encode_batch_fast(given, add_special_tokens=False)
+        counts = np.fromiter(map(len, encodings), np.int32, len(encodings))
+        tokens = chain.from_iterable(encoding.ids for encoding in encodings)
+        ids = np.fromiter(tokens, np.int32, int(counts.sum(dtype=np.int64)))
+        lengths = np.minimum(counts, max_length) if max_length else counts
+        bounds = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        if len(ids) > bounds[-1]:
+            starts = np.repeat(np.cumsum(counts, dtype=np.int64) - counts, counts)
+            ids = ids[np.arange(len(ids)) - starts < max_length]
+        return PackedTexts(ids, bounds, counts)
+
+    def pack_ahead(
+        self, texts: Sequence[str], prefix: str = "", max_length: int = 0
+    ) -> Iterator[tuple[int, PackedTexts]]:
+        """(position of the first text, its pack) chunk by chunk; a thread keeps one chunk ahead."""
+        if len(texts) <= _CHUNK:
+            if len(texts):
+                yield 0, self.pack(texts, prefix, max_length)
+            return
+        with ThreadPoolExecutor(1, "tokenize") as thread:
+            ahead = None
+            for start in range(0, len(texts), _CHUNK):
+                now = ahead or thread.submit(
+                    self.pack, texts[start : start + _CHUNK], prefix, max_length
+                )
+                following = texts[start + _CHUNK : start + 2 * _CHUNK]
+                ahead = (
+                    thread.submit(self.pack, following, prefix, max_length) if following else None
+                )
+                yield start, now.result()
