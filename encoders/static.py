@@ -89,7 +89,10 @@ def _token_vectors(vocabulary: int) -> Float32Array:
     import torch
     from sentence_transformers import SentenceTransformer
 
+    from ..kernels.packed_linear.onednn import pack_linears
+
     model = SentenceTransformer(str(minilm_folder()), device="cpu")
+    pack_linears(model)
     begin, end = model.tokenizer.cls_token_id, model.tokenizer.sep_token_id
     rows = []
     with torch.inference_mode():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..word_pieces import PackedTexts, WordPieces
     from .text_model import TextModel
 
-_BUDGET = {"cpu": 8192, "cuda": 262_144}  # tokens of a pack
+_BUDGET = {"cpu": 4096, "cuda": 65_536}  # tokens of a pack; beyond, the work leaves the CPU's cache
 
 
 class RecurrentEncoder(Encoder):

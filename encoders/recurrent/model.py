@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from ...core import registry
@@ -35,8 +34,6 @@ class RecurrentModel(TextModel):
     def forward(self, ids: Tensor, packed: Packed) -> Tensor:
         """ids [tokens] int64 to [N, dim] float32 of unit length; an empty text is zero."""
         weight = self.projection.weight
-        if not packed.tokens:
-            return weight.new_zeros(len(packed), self.spec.dim, dtype=torch.float32)
         pooled = self.body(self.embedding(ids), packed)
         vectors = self.projection(pooled.to(weight.dtype)).float()
         vectors = nn.functional.normalize(vectors, dim=-1)

@@ -157,7 +157,9 @@ def _tables(pairs: Pairs, dtype: torch.dtype, device: torch.device) -> _Tables:
     edges += [_to(a, BLOCK, pairs) for a in range(BLOCK)]
     edges.append(np.ones(BLOCK, bool))
     tables = (seen, cuts, between + edges, beside + edges)
-    return _Tables(*(torch.from_numpy(np.asarray(x)).to(device, dtype) for x in tables))
+    # kept for all calls, so they must not be inference tensors if the first call is in that mode
+    with torch.inference_mode(mode=False):
+        return _Tables(*(torch.from_numpy(np.asarray(x)).to(device, dtype) for x in tables))
 
 
 def _between(a: int, b: int, pairs: Pairs) -> np.ndarray:

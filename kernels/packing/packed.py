@@ -93,7 +93,8 @@ class Steps:
         segments[order] = np.arange(len(order))
         self._flat = packed._on_device(flat)
         self._alive = alive
-        self.rows: tuple[Tensor, ...] = torch.split(self._flat, alive) if alive else ()
+        with torch.inference_mode(False):
+            self.rows: tuple[Tensor, ...] = torch.split(self._flat, alive) if alive else ()
         self._places = packed._on_device(places)
         self._order = packed._on_device(order)
         self._segments = packed._on_device(segments)
@@ -136,6 +137,7 @@ def pack_lengths(lengths: Sequence[int] | np.ndarray, device: torch.device | str
 
 
 def _move(values: np.ndarray, device: torch.device) -> Tensor:
-    """To the device without waiting for it."""
-    host = torch.from_numpy(values)
-    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host
+    """To the device without waiting for it; fit for training, even if made while encoding."""
+    with torch.inference_mode(False):
+        host = torch.from_numpy(values)
+        return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host

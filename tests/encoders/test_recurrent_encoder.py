@@ -179,6 +179,15 @@ class TestModel:
         found = model.body.states(x, pack_lengths([3]))
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
+    @pytest.mark.parametrize("bidirectional", [True, False])
+    def test_the_directions_are_those_of_the_spec(self, bidirectional: bool) -> None:
+        model = seeded(spec(bidirectional=bidirectional, layers=2), 1)
+        x = model.embedding.weight[[3, 1, 4, 1]].detach()
+        found = model.body.states(x, pack_lengths([4]))
+        x[3] += 1
+        moved = (model.body.states(x, pack_lengths([4])) - found).abs().amax(1)
+        assert bool(moved[:3].max() > 1e-4) is bidirectional
+
     def test_texts_without_a_token_are_zero(self) -> None:
         model = seeded(spec(), 1)
         assert run(model, []).shape == (0, 16)
@@ -188,6 +197,13 @@ class TestModel:
         model = seeded(spec(pooling="mean+max"), 1)
         run(model, self.texts).sum().backward()
         assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+    def test_vectors_of_a_narrow_model_are_float32(self) -> None:
+        wide = run(seeded(spec(pooling="mean+max"), 1), self.texts)
+        narrow = run(seeded(spec(pooling="mean+max"), 1).bfloat16(), self.texts)
+        assert narrow.dtype == torch.float32
+        assert (narrow - wide).abs().max() < 0.03
+        assert narrow.norm(dim=1).tolist() == pytest.approx([1, 0, 1, 1])
 
     def test_embedding_rows_are_standard_normal(self) -> None:
         weight = seeded(spec(vocabulary=4000), 1).embedding.weight

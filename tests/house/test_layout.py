@@ -51,7 +51,15 @@ def test_test_names_are_unique_and_no_folder_of_tests_is_a_package() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "ARCHITECTURE.md", "docs/interop.md", "docs/rerankers.md"]
+    "document",
+    [
+        "README.md",
+        "ARCHITECTURE.md",
+        "docs/interop.md",
+        "docs/kernels.md",
+        "docs/recurrent.md",
+        "docs/rerankers.md",
+    ],
 )
 def test_documents_name_only_paths_that_exist(document: str) -> None:
     text = (CHECKOUT / document).read_text("utf-8")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tamis.core.errors import BadArguments
 from tamis.kernels.dispatch import forced
-from tamis.kernels.matrix_state import matrix_state, stabilised
+from tamis.kernels.matrix_state import blocks, matrix_state, stabilised
 from tamis.kernels.packing import pack_lengths
 
 if TYPE_CHECKING:
@@ -339,6 +339,15 @@ def test_a_column_of_ones_is_the_normaliser() -> None:
     both = matrix_state(packed=packed, **values | {"v": torch.cat([values["v"], ones], -1)})
     torch.testing.assert_close(both[..., :-1], matrix_state(packed=packed, **values))
     torch.testing.assert_close(both[..., -1:], matrix_state(packed=packed, **values | {"v": ones}))
+
+
+def test_inference_first_and_training_after() -> None:
+    """What the first call leaves for the next ones serves both modes."""
+    values = draw([3], "scalar")
+    blocks._tables.cache_clear()
+    with torch.inference_mode():
+        matrix_state(packed=pack_lengths([3]), **values)
+    assert torch.isfinite(results(values, [3], "both")["dq"]).all()
 
 
 @pytest.mark.parametrize("lengths", [[], [0, 0]])

@@ -66,6 +66,18 @@ def test_what_the_steps_take_apart_they_put_together(lengths: list[int], reverse
         assert torch.equal(packed.segment_ids[rows], ordered[: len(rows)])
 
 
+def test_a_pack_made_while_encoding_serves_training() -> None:
+    with torch.inference_mode():
+        packed = pack_lengths([2, 1])
+        steps = packed.steps()
+        ids = packed.segment_ids
+    x = torch.ones(3, 1, requires_grad=True)
+    (
+        steps.to_tokens(steps.by_step(x)) * x[steps.rows[0][0]] * x.index_select(0, ids)
+    ).sum().backward()
+    assert x.grad is not None
+
+
 def test_no_segment_at_all() -> None:
     packed = pack_lengths([])
     assert (len(packed), packed.tokens, packed.max_length) == (0, 0, 0)
