@@ -5,13 +5,21 @@ PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 # torch goes first and pinned: asked for by range, pip would fetch the newest build and its CUDA packages.
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint format types clean
+.PHONY: demo test test-older lint format types clean
 
 demo: .venv/.demo
 	$(BIN)/tamis demo
 
 test: .venv/.test
 	$(BIN)/pytest tests
+
+# our model folders in the oldest sentence-transformers that is promised; the suite has the newest
+test-older: .venv/.test
+	older=$$(mktemp -d) && \
+	$(BIN)/pip install --quiet --no-deps --target $$older sentence-transformers==5.0.0 && \
+	PYTHONPATH=$$older $(BIN)/pytest tests/encoders/test_recurrent_sentence_transformers.py \
+	    tests/encoders/test_folded_encoder.py; \
+	status=$$?; rm -rf $$older; exit $$status
 
 lint: .venv/.test
 	$(BIN)/ruff format --check .

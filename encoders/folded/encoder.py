@@ -63,6 +63,16 @@ class FoldedEncoder(Encoder):
             tokens[start:end] = packed.counts
         return Encoded(vectors, tokens)
 
+    def save(
+        self, folder: Path | str, *, trained_on: str = "", licence: str = "apache-2.0"
+    ) -> None:
+        """Write a new model folder, for tamis and sentence-transformers: see ``write_folder``.
+
+        What it gives back is rounded: the token table to int8, other matrices to fp16.
+        """
+        files = stored_files(self.spec, self.weights, self.pieces)
+        write_folder(folder, self.spec, files, trained_on, licence)
+
     def materialise(self) -> None:
         """Fill the tables of the whole vocabulary now, as the first large batch would."""
         self._stack.materialise()
@@ -91,21 +101,6 @@ def load_folded(
     fingerprint, own_space = fingerprint_of_model(folder)
     card = card_of(spec, name or str(folder), fingerprint, spec.space or own_space)
     return FoldedEncoder(spec, weights, WordPieces(folder / TOKENIZER), card)
-
-
-def save_folded(
-    student: FoldedEncoder,
-    folder: Path | str,
-    *,
-    trained_on: str = "",
-    licence: str = "apache-2.0",
-) -> None:
-    """Write the student as a new folder, for tamis and sentence-transformers: ``write_folder``.
-
-    What the folder gives back is rounded: the token table to int8, the rest to fp16.
-    """
-    files = stored_files(student.spec, student.weights, student.pieces)
-    write_folder(folder, student.spec, files, trained_on, licence)
 
 
 def stored_files(spec: FoldedSpec, weights: FoldedWeights, pieces: WordPieces) -> dict[str, bytes]:

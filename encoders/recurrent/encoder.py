@@ -10,10 +10,13 @@ import torch
 from ...core.errors import BadArguments
 from ...core.protocols import Encoded, Encoder, EncoderCard
 from ...kernels.packing import pack_lengths
+from .model_folder import write_folder
+from .text_model import model_files
 from .token_packs import token_packs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from ...core.protocols import Role
     from ...core.records import Float32Array, Int32Array
@@ -77,6 +80,13 @@ class RecurrentEncoder(Encoder):
             for rows in token_packs(lengths, _BUDGET[self._device.type]):
                 vectors[start + rows] = self._vectors(packed, rows, lengths[rows])
         return Encoded(vectors, tokens)
+
+    def save(
+        self, folder: Path | str, *, trained_on: str = "", licence: str = "apache-2.0"
+    ) -> None:
+        """Write a new model folder, for tamis and sentence-transformers: see ``write_folder``."""
+        files = model_files(self.model, self.pieces)
+        write_folder(folder, self.model.spec, files, trained_on, licence)
 
     def _vectors(self, texts: PackedTexts, rows: np.ndarray, lengths: np.ndarray) -> Float32Array:
         """[len(rows), dim] of one pack."""

@@ -1,4 +1,4 @@
-"""A recurrent encoder to its folder and back."""
+"""A recurrent encoder from its folder."""
 
 from __future__ import annotations
 
@@ -9,21 +9,8 @@ from ..model_files import fingerprint_of_model
 from ..word_pieces import WordPieces
 from .encoder import RecurrentEncoder
 from .kinds import TOKENIZER
-from .model_folder import check_prompts, write_folder
+from .model_folder import check_prompts
 from .stored_model import read_model
-from .text_model import model_files
-
-
-def save(
-    encoder: RecurrentEncoder,
-    folder: Path | str,
-    *,
-    trained_on: str = "",
-    licence: str = "apache-2.0",
-) -> None:
-    """Write the encoder as a new folder, for tamis and sentence-transformers: ``write_folder``."""
-    files = model_files(encoder.model, encoder.pieces)
-    write_folder(folder, encoder.model.spec, files, trained_on, licence)
 
 
 def load(folder: Path | str, *, device: str = "cpu", name: str | None = None) -> RecurrentEncoder:

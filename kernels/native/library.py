@@ -18,5 +18,5 @@ def library() -> ctypes.CDLL | None:
         path = Path(__file__).with_name(f"_kernels{suffix}")
         if path.is_file():
             return ctypes.CDLL(str(path))
-    log.info("no C kernels beside %s: numpy and torch do their work, slower", __file__)
+    log.warning("no C kernels in %s: numpy and torch do their work, slower", Path(__file__).parent)
     return None

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 tokenizers = pytest.importorskip("tokenizers")
 
 from tamis.encoders.recurrent.encoder import RecurrentEncoder  # noqa: E402
-from tamis.encoders.recurrent.encoder_folder import load, save  # noqa: E402
+from tamis.encoders.recurrent.encoder_folder import load  # noqa: E402
 from tamis.encoders.recurrent.mixer import Mixer  # noqa: E402
 from tamis.encoders.recurrent.model import is_whole_body  # noqa: E402
 from tamis.encoders.recurrent.untrained import seeded  # noqa: E402
@@ -208,7 +208,7 @@ class TestEncoder:
         self, cell: str, pieces: WordPieces, tmp_path: Path
     ) -> None:
         encoder = encoder_of(cell, pieces)
-        save(encoder, tmp_path / "model")
+        encoder.save(tmp_path / "model")
         texts = ["w1 w2 w3", "", "w4", "w5 w6 w5 w6"]
         again = load(tmp_path / "model")
         assert np.array_equal(again.encode_passages(texts), encoder.encode_passages(texts))

