@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..core.durable import replacing
-from ..core.errors import CorruptFile
+from ..core.errors import CorruptFile, FailedWhileRunning
 from ..core.fingerprints import of_value
 from ..core.optional import need
 from ..kernels.folded.weights import FoldedWeights, TokenTable
@@ -62,26 +63,47 @@ def zipf_weights(vocabulary: int) -> Float32Array:
 
 def _table(vocabulary: int) -> Float32Array:
     """[vocabulary, dim] float32, from the cache or made and kept there."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load, save
-
     path = _cache() / f"static-{of_value([_RECIPE, SHA256])[:12]}.safetensors"
-    if path.is_file():
-        try:
-            table: Float32Array = load(path.read_bytes())["table"]
-        except (SafetensorError, KeyError) as failure:
-            raise CorruptFile(f"{path} is damaged ({failure}): delete it") from None
-        if len(table) == vocabulary:
-            return table
+    kept = _kept(path)
+    if kept is not None and len(kept) == vocabulary:
+        return kept
     log.warning("making the table of the encoder 'static' from MiniLM, once: %s", path)
     table = _token_vectors(vocabulary)
+    _keep(table, path)
+    return table
+
+
+def _kept(path: Path) -> Float32Array | None:
+    """The table in the cache; None when there is none that can be read."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        found = load(path.read_bytes())
+        table: Float32Array = found["table"]
+        whole = found["sha256"].tobytes() == sha256(table.tobytes()).digest()
+    except OSError:
+        return None
+    except (SafetensorError, KeyError) as failure:
+        raise CorruptFile(f"{path} is damaged ({failure}): delete it") from None
+    if not whole:
+        raise CorruptFile(f"{path} is damaged (its sha256 differs): delete it")
+    return table
+
+
+def _keep(table: Float32Array, path: Path) -> None:
+    """Into the cache, whole or not at all; processes that make it at the same time never meet."""
+    from safetensors.numpy import save
+
+    own = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path, "wb") as out:
-            out.write(save({"table": table}))
-    except OSError as failure:
+        with replacing(own, "wb") as out:
+            digest = np.frombuffer(sha256(table.tobytes()).digest(), np.uint8)
+            out.write(save({"table": table, "sha256": digest}))
+        own.replace(path)
+    except (OSError, FailedWhileRunning) as failure:
         log.warning("the table is not kept: %s", failure)
-    return table
 
 
 def _token_vectors(vocabulary: int) -> Float32Array:

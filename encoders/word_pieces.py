@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..core.corpus.validation import has_lone_surrogate
 from ..core.errors import BadData
+from .recurrent.kinds import not_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,33 +33,44 @@ class PackedTexts:
 
 
 class WordPieces:
-    """A ``tokenizer.json`` of the tokenizers library.
+    """A ``tokenizer.json`` of the tokenizers library; its padding and truncation are left out.
 
-    Raises BadData when the file is not one.
+    Raises MissingResource without the file, BadData when it is no tokenizer.
     """
+
+    vocabulary: int
+    """One more than the largest id, which may be more than there are pieces."""
 
     def __init__(self, path: Path) -> None:
         from tokenizers import Tokenizer
 
+        if not path.is_file():
+            raise not_whole(path)
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as failure:  # noqa: BLE001 - the library raises bare Exception
             raise BadData(f"{path} is not a tokenizer: {failure}") from None
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-
-    @property
-    def vocabulary(self) -> int:
-        """One more than the largest id."""
-        return int(self._tokenizer.get_vocab_size())
+        self.vocabulary = 1 + max(self._tokenizer.get_vocab().values(), default=-1)
 
     def to_json(self) -> str:
         return str(self._tokenizer.to_str())
 
     def pack(self, texts: Sequence[str], prefix: str = "", max_length: int = 0) -> PackedTexts:
-        """All texts at once; ``max_length`` 0 cuts nothing."""
+        """All texts at once; ``max_length`` 0 cuts nothing.
+
+        Raises BadData for half a surrogate pair, which no tokenizer reads.
+        """
         given = [prefix + text for text in texts] if prefix else list(texts)
-        encodings = self._tokenizer.encode_batch_fast(given, add_special_tokens=False)
+        try:
+            encodings = self._tokenizer.encode_batch_fast(given, add_special_tokens=False)
+        except TypeError:
+            for text in filter(has_lone_surrogate, given):
+                raise BadData(
+                    f"the text {text[:60]!r} holds half a surrogate pair: it is no UTF-8"
+                ) from None
+            raise
         counts = np.fromiter(map(len, encodings), np.int32, len(encodings))
         tokens = chain.from_iterable(encoding.ids for encoding in encodings)
         ids = np.fromiter(tokens, np.int32, int(counts.sum(dtype=np.int64)))

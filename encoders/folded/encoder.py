@@ -115,11 +115,11 @@ def stored_files(spec: FoldedSpec, weights: FoldedWeights, pieces: WordPieces) -
 
 
 def static_of(student: FoldedEncoder) -> FoldedEncoder:
-    """The student without its layers: the same token table as a bag of tokens."""
+    """The student without its layers: the same token table as a bag of tokens, in its own space."""
     weights = replace(student.weights, layers=[], output=None)
-    spec = replace(student.spec, layers=0, width=0)
+    spec = replace(student.spec, layers=0, width=0, space="")
     fingerprint = of_value({"static of": student.card.fingerprint})
-    card = card_of(spec, f"static of {student.card.name}", fingerprint, student.card.space)
+    card = card_of(spec, f"static of {student.card.name}", fingerprint, fingerprint)
     return FoldedEncoder(spec, weights, student.pieces, card)
 
 

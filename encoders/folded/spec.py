@@ -8,6 +8,16 @@ from typing import Any
 from ...core.errors import BadArguments
 from ..recurrent.strict_json import from_json
 
+_RANGES = {
+    "layers": (0, 1024),
+    "width": (0, 65_536),
+    "rank": (1, 65_536),
+    "dim": (32, 65_536),
+    "vocabulary": (1, 2**31),
+    "max_length": (0, 2**31),
+}
+"""Beyond these a file is wrong or hostile, and reading on would only take the memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class FoldedSpec:
@@ -30,12 +40,13 @@ class FoldedSpec:
     space: str = ""
 
     def __post_init__(self) -> None:
-        for name, least in (("layers", 0), ("max_length", 0), ("rank", 1), ("vocabulary", 1)):
-            if getattr(self, name) < least:
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
                 raise BadArguments(
-                    f"{name} of a folded student is {getattr(self, name)}: too small"
+                    f"{name} of a folded student is {value}, expected {least} to {most}"
                 )
-        if self.width < 0 or self.dim < 32 or self.width % 32 or self.dim % 32:
+        if self.width % 32 or self.dim % 32:
             raise BadArguments(
                 f"width and dim of a folded student are multiples of 32, "
                 f"not {self.width} and {self.dim}"

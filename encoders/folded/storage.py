@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,11 +12,15 @@ from ..recurrent.kinds import not_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Any
 
     from .spec import FoldedSpec
 
-_EXACT = {"embedding": np.int8, "embedding_scale": np.float32, "weight": np.float32}
+_EXACT = {"embedding": "I8", "embedding_scale": "F32", "weight": "F32"}  # all others are F16
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "I8": np.dtype(np.int8),
+    "F16": np.dtype(np.float16),
+    "F32": np.dtype(np.float32),
+}
 
 
 def tensors_of(weights: FoldedWeights) -> dict[str, np.ndarray]:
@@ -39,23 +43,29 @@ def tensors_of(weights: FoldedWeights) -> dict[str, np.ndarray]:
             if array is not None:
                 tensors[f"layers.{number}.{name}"] = array
     return {
-        name: np.ascontiguousarray(array, _EXACT.get(name, np.float16))
+        name: np.ascontiguousarray(array, _DTYPES[_EXACT.get(name, "F16")])
         for name, array in tensors.items()
     }
 
 
 def read_weights(path: Path, spec: FoldedSpec) -> FoldedWeights:
-    """From ``model.safetensors``. CorruptFile when it is damaged or not what the spec says."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    """From ``model.safetensors``. CorruptFile when it is damaged, BadData when it is not what
+    the spec says: found out before memory is taken for it."""
+    from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
         raise not_whole(path)
     try:
-        found = load_file(path)
+        with safe_open(path, framework="np") as file:
+            parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            forms = {name: (x.get_dtype(), tuple(x.get_shape())) for name, x in parts.items()}
+            _check(forms, spec, path)
+            found = {name: file.get_tensor(name) for name in parts}
     except (SafetensorError, OSError) as failure:
         raise CorruptFile(f"{path} cannot be read: {failure}") from None
-    _check(found, spec, path)
+    for name, array in found.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise BadData(f"{path}: {name!r} holds values that are not finite")
     wide = {name: array.astype(np.float32) for name, array in found.items() if name not in _EXACT}
     layers = [
         Layer(
@@ -70,21 +80,17 @@ def read_weights(path: Path, spec: FoldedSpec) -> FoldedWeights:
     return FoldedWeights(table, found["weight"], wide.get("base"), layers, wide.get("output"))
 
 
-def _check(found: dict[str, Any], spec: FoldedSpec, path: Path) -> None:
-    """Every tensor of the spec is there, of its shape and type, finite, and no other."""
+def _check(found: dict[str, tuple[str, tuple[int, ...]]], spec: FoldedSpec, path: Path) -> None:
+    """found: tensor -> (type, shape). Every tensor of the spec is there, and no other."""
     expected = _shapes(spec)
     if found.keys() != expected.keys():
         odd = sorted(found.keys() ^ expected.keys())
-        raise CorruptFile(f"{path} and its config.json disagree about {', '.join(odd)}")
+        raise BadData(f"{path} and its config.json disagree about {', '.join(odd)}")
     for name, shape in expected.items():
-        dtype = np.dtype(_EXACT.get(name, np.float16))
-        if found[name].shape != shape or found[name].dtype != dtype:
-            raise CorruptFile(
-                f"{path}: {name} is {found[name].dtype} {found[name].shape}, "
-                f"expected {dtype} {shape}"
-            )
-        if found[name].dtype.kind == "f" and not np.isfinite(found[name]).all():
-            raise BadData(f"{path}: {name!r} holds values that are not finite")
+        kind = _EXACT.get(name, "F16")
+        if found[name] != (kind, shape):
+            described = "{} {}".format(*found[name])
+            raise BadData(f"{path}: {name} is {described}, expected {kind} {shape}")
 
 
 def _shapes(spec: FoldedSpec) -> dict[str, tuple[int, ...]]:

@@ -65,16 +65,16 @@ INLINE void FN(mingru_row_back)(const float *u, const float *before, const float
     }
 }
 
-/* du from dh [tokens][directions][channels] and the states h of the forward pass. */
+/* du from dh [tokens][directions][channels] and the states h of the forward pass; carry [channels]
+ * is room to work in. */
 void FN(mingru_back)(const float *u, const float *h, const float *dh, const int32_t *cu_seqlens,
                      int64_t first, int64_t end, int64_t directions, int64_t d, int64_t channels,
-                     float *du) {
+                     float *carry, float *du) {
     unsigned mode = flush_subnormals();
     int64_t wide = directions * channels;
-    float carry[channels];
     for (int64_t segment = first; segment < end; segment++) {
         int64_t start = cu_seqlens[segment], stop = cu_seqlens[segment + 1];
-        memset(carry, 0, sizeof(carry));
+        memset(carry, 0, (size_t)channels * sizeof(float));
         for (int64_t i = stop - start - 1; i >= 0; i--) {
             int64_t t = d ? stop - 1 - i : start + i, at = t * wide + d * channels;
             const float *before = i ? h + at + (d ? wide : -wide) : NULL;

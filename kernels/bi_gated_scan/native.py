@@ -42,10 +42,12 @@ class _MinGRU(torch.autograd.Function):
         u, h = ctx.saved_tensors
         packed, dh = ctx.packed, dh.contiguous()
         du = torch.empty_like(u)
-        call = kernel("mingru_back", "pppp" + "iiiii" + "p")
+        work = _work(u, packed)
+        carries = u.new_empty(len(work), u.shape[3])
+        call = kernel("mingru_back", "pppp" + "iiiii" + "pp")
         run(
-            partial(call, *addresses(u, h, dh, packed.cu_seqlens), *numbers, du.data_ptr())
-            for numbers in _work(u, packed)
+            partial(call, *addresses(u, h, dh, packed.cu_seqlens), *numbers, *addresses(carry, du))
+            for numbers, carry in zip(work, carries, strict=True)
         )
         return du, None
 

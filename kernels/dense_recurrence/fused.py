@@ -320,10 +320,13 @@ def _backward(
                 write = tl.sigmoid(p0)
                 forget = tl.sigmoid(p1)
                 shown = _tanh(forget * c + write * cell)
-                dc_t = dc + dh_t * show * (1 - shown * shown)
+                dc_t = dc + tl.where(alive, dh_t * show * (1 - shown * shown), 0.0)
                 d0 = dc_t * cell * write * (1 - write)
                 d1 = dc_t * c * forget * (1 - forget)
                 d3 = dh_t * shown * show * (1 - show)
+                # not where(alive, dc_t * forget, dc): the compiler breaks on it (LLVM of Triton
+                # 3.9, sm_90, float32, dlast there) and takes the process down
+                dc = dc_t * tl.where(alive, forget, 1.0)
             else:
                 n = tl.load(before + 2 * before_plane + row * DH, mask=alive, other=0.0)
                 m = tl.load(before + 3 * before_plane + row * DH, mask=alive, other=0.0)
@@ -346,10 +349,10 @@ def _backward(
                 dkept = dforget + tl.where(fresh, 0.0, dtop)
                 d1 = dkept * (1 - tl.sigmoid(p1))
                 d3 = dh_t * shown * show * (1 - show)
+                dc = tl.where(alive, dc_t * forget, dc)
                 dn = tl.where(alive, dn_t * forget, dn)
                 dm = tl.where(alive, dkept, dm)
             d2 = dc_t * write * (1 - cell * cell)
-            dc = tl.where(alive, dc_t * forget, dc)
             dh_t = tl.zeros([TILE, D], tl.float32)
             d3 = tl.where(alive, d3, 0.0)
             tl.store(gates + 3 * DH, d3, mask=alive)

@@ -47,16 +47,17 @@ INLINE void FN(gate)(float *rows, int64_t n) {
 
 /* table[i] [n_panels][32] = x[i] @ weights + bias, for `rows` rows of x [rows][depth].
  * gated: a layer without a product of its own keeps (1 - z, z * value) instead of the
- * pre-activations, so that its scan is one multiplication and one addition. */
+ * pre-activations, so that its scan is one multiplication and one addition.
+ * spare: room for 16 rows of x. */
 void FN(token_rows)(const float *x, int64_t rows, int64_t depth, const float *panels,
-                    int64_t n_panels, const float *bias, int64_t gated, float *table) {
+                    int64_t n_panels, const float *bias, int64_t gated, float *spare,
+                    float *table) {
     unsigned mode = flush_subnormals();
-    float spare[GEMM_ROWS * depth];
     for (int64_t at = 0; at < rows; at += GEMM_ROWS) {
         int64_t n = rows - at < GEMM_ROWS ? rows - at : GEMM_ROWS;
         const float *left = x + at * depth;
         if (n < GEMM_ROWS) {
-            memset(spare, 0, sizeof(spare));
+            memset(spare, 0, (size_t)(GEMM_ROWS * depth) * sizeof(float));
             memcpy(spare, left, (size_t)(n * depth) * sizeof(float));
             left = spare;
         }
@@ -122,7 +123,8 @@ INLINE void FN(scan_gated)(const float *u, int64_t tokens, int64_t step, float *
     }
 }
 
-/* u [tokens][32] = one panel of the table's rows + h @ panel; h and u have room for a whole last block of rows. */
+/* u [tokens][32] = one panel of the table's rows + h @ panel; h and u have room for a whole last
+ * block of rows. */
 INLINE void FN(pre_activations)(const int32_t *ids, int64_t tokens, const float *table,
                                 const float *h, int64_t width, const float *panel, float *u) {
     for (int64_t at = 0; at < tokens; at += GEMM_ROWS) {
@@ -147,16 +149,20 @@ INLINE void FN(normalise_rows)(float *h, int64_t tokens, int64_t width, float ep
     }
 }
 
-/* mean [columns] of n rows of x; zeros of none. */
-INLINE void FN(mean_rows)(const float *x, int64_t n, int64_t columns, float *mean) {
-    vf share = spread(n ? 1.0f / (float)n : 0.0f);
-    for (int64_t c = 0; c < columns; c += LANES) {
-        vf total = spread(0);
-        for (int64_t t = 0; t < n; t++) total += load(x + t * columns + c);
-        store(mean + c, total * share);
+/* mean [width] of n rows of h, each divided by its root mean square; zeros of none. */
+INLINE void FN(mean_normed)(const float *h, int64_t n, int64_t width, float epsilon, float *mean) {
+    memset(mean, 0, (size_t)width * sizeof(float));
+    for (int64_t t = 0; t < n; t++, h += width) {
+        vf squares = spread(0);
+        for (int64_t c = 0; c < width; c += LANES) squares += load(h + c) * load(h + c);
+        float root = __builtin_sqrtf(sum(squares) / (float)width + epsilon);
+        vf scale = spread(1.0f / (root * (float)n));
+        for (int64_t c = 0; c < width; c += LANES)
+            store(mean + c, load(mean + c) + load(h + c) * scale);
     }
 }
 
+/* mean [columns] of the rows of base that n ids name; zeros of none. */
 INLINE void FN(mean_looked_up)(const int32_t *ids, int64_t n, const float *base, int64_t columns,
                                float *mean) {
     vf share = spread(n ? 1.0f / (float)n : 0.0f);
@@ -199,7 +205,7 @@ INLINE void FN(project)(const float *pooled, int64_t passages, int64_t width,
 }
 
 typedef struct {
-    int64_t layers, width, vocabulary, dim;
+    int64_t layers, width, dim;
     const float *const *tables, *const *mixers;
     const float *base, *out_panels;
     float epsilon;
@@ -222,7 +228,7 @@ INLINE void FN(later_layer)(const int32_t *ids, const int64_t *bounds, int64_t p
     }
 }
 
-/* All layers over one tile; the normed states of the last are left in *h. */
+/* All layers over one tile; the states of the last, not yet normed, are left in *h. */
 INLINE void FN(layers)(const FN(student) * s, const int32_t *ids, const int64_t *bounds,
                        int64_t passages, float **h, float **next, float *u) {
     int64_t first = bounds[0], tokens = bounds[passages] - first;
@@ -234,49 +240,57 @@ INLINE void FN(layers)(const FN(student) * s, const int32_t *ids, const int64_t 
             for (int64_t i = 0; i < passages; i++)
                 FN(first_layer)(ids + bounds[i] - first, bounds[i + 1] - bounds[i], s->tables[0],
                                 s->width, *next + (bounds[i] - first) * s->width);
-        FN(normalise_rows)(*next, tokens, s->width, s->epsilon);
+        if (layer + 1 < s->layers) FN(normalise_rows)(*next, tokens, s->width, s->epsilon);
         float *swap = *h;
         *h = *next;
         *next = swap;
     }
 }
 
-/* out [passages][dim] = unit( mean of base rows + mean of the last layer's normed states @ W ). */
+/* One tile: mean base rows to out [passages][dim], mean normed states to pooled [..][width]. */
 INLINE void FN(tile)(const FN(student) * s, const int32_t *ids, const int64_t *bounds,
-                     int64_t passages, float *work, float *out) {
-    int64_t first = bounds[0], tokens = bounds[passages] - first, width = s->width, dim = s->dim;
+                     int64_t passages, float *work, float *pooled, float *out) {
+    int64_t first = bounds[0], tokens = bounds[passages] - first, width = s->width;
     int64_t room = tokens + LANES;
-    float *h = work, *next = h + room * width, *u = next + room * width, *pooled = u + room * PANEL;
+    float *h = work, *next = h + room * width, *u = next + room * width;
     memset(h + tokens * width, 0, LANES * (size_t)width * sizeof(float));
     memset(next + tokens * width, 0, LANES * (size_t)width * sizeof(float));
-    memset(pooled + passages * width, 0, LANES * (size_t)width * sizeof(float));
     FN(layers)(s, ids, bounds, passages, &h, &next, u);
     for (int64_t i = 0; i < passages; i++) {
         int64_t n = bounds[i + 1] - bounds[i], start = bounds[i] - first;
-        FN(mean_looked_up)(ids + start, n, s->base, dim, out + i * dim);
-        if (s->layers) FN(mean_rows)(h + start * width, n, width, pooled + i * width);
+        FN(mean_looked_up)(ids + start, n, s->base, s->dim, out + i * s->dim);
+        if (s->layers)
+            FN(mean_normed)(h + start * width, n, width, s->epsilon, pooled + i * width);
     }
-    if (s->layers) FN(project)(pooled, passages, width, s->out_panels, dim, out);
-    for (int64_t i = 0; i < passages; i++) FN(unit_length)(out + i * dim, dim);
 }
 
-/* Vectors out [passages][dim] of passages whose tokens are ids[bounds[i]] to ids[bounds[i + 1] - 1].
+/* Vectors out [passages][dim] = unit( mean of base rows + mean of the normed states @ W ) of
+ * passages whose tokens are ids[bounds[i]] to ids[bounds[i + 1] - 1].
  *
- * Whole passages are worked on together, at most `tile` tokens of them (a longer passage alone)
- * and at most `tile` passages, so that their states stay in the cache. width (channels of both
- * directions) and dim are multiples of 32; tables, mixers [layers] (mixers[0] is not read).
- * work: room for 2 (t + 16) width + (t + 16) 32 + (tile + 16) width floats, where t is the longer
- * of `tile` and the longest passage. */
+ * Whole passages are worked on together, at most `tile` tokens of them (a longer passage alone), so
+ * that their states stay in the cache; then at most `tile` passages are projected together. width
+ * (channels of both directions) and dim are multiples of 32; tables, mixers [layers] (mixers[0] is
+ * not read). work: room for (tile + 16) width + 2 (t + 16) width + (t + 16) 32 floats, where t is
+ * the longer of `tile` and the longest passage. */
 void FN(folded)(const int32_t *ids, const int64_t *bounds, int64_t passages, int64_t tile,
-                int64_t layers, int64_t width, int64_t vocabulary, int64_t dim,
-                const float *const *tables, const float *const *mixers, float epsilon,
-                const float *base, const float *out_panels, float *work, float *out) {
+                int64_t layers, int64_t width, int64_t dim, const float *const *tables,
+                const float *const *mixers, float epsilon, const float *base,
+                const float *out_panels, float *work, float *out) {
     unsigned mode = flush_subnormals();
-    FN(student) s = {layers, width, vocabulary, dim, tables, mixers, base, out_panels, epsilon};
-    for (int64_t from = 0, to; from < passages; from = to) {
-        to = from + 1;
-        while (to < passages && to - from < tile && bounds[to + 1] - bounds[from] <= tile) to++;
-        FN(tile)(&s, ids + bounds[from], bounds + from, to - from, work, out + from * dim);
+    FN(student) s = {layers, width, dim, tables, mixers, base, out_panels, epsilon};
+    float *pooled = work, *states = work + (tile + LANES) * width;
+    for (int64_t group = 0, end; group < passages; group = end) {
+        end = passages - group < tile ? passages : group + tile;
+        for (int64_t from = group, to; from < end; from = to) {
+            to = from + 1;
+            while (to < end && bounds[to + 1] - bounds[from] <= tile) to++;
+            FN(tile)(&s, ids + bounds[from], bounds + from, to - from, states,
+                     pooled + (from - group) * width, out + from * dim);
+        }
+        memset(pooled + (end - group) * width, 0, LANES * (size_t)width * sizeof(float));
+        if (layers)
+            FN(project)(pooled, end - group, width, out_panels, dim, out + group * dim);
+        for (int64_t i = group; i < end; i++) FN(unit_length)(out + i * dim, dim);
     }
     restore_subnormals(mode);
 }

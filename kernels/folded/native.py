@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Int32Array: TypeAlias = NDArray[np.int32]
 
 _PANEL = 2 * CHANNELS
-_SPARE = 16  # rows beyond the last that the C code may compute and throw away
+_SPARE = 16  # rows that the C code works on at once, at most: the last may be thrown away
 _TILE = 512  # tokens whose states stay in the cache together; 256 to 1024 measured alike
 _PARTS = 8  # for each thread, so that none waits long for the last
 _ROWS = 4096  # table rows that one part computes
@@ -52,7 +52,8 @@ class NativeTables:
         if self._base is not None:
             nothing = np.zeros(self._weights.dim, np.float32)
             base = self._product(rows, self._base, nothing, gated=False)
-        return tables, base * self._weights.weight[tokens][:, None]
+        base *= self._weights.weight[tokens][:, None]
+        return tables, base
 
     def encode(
         self,
@@ -67,9 +68,8 @@ class NativeTables:
         if not passages:
             return out
         ids, bounds = np.ascontiguousarray(ids, np.int32), np.ascontiguousarray(bounds, np.int64)
-        longest = int(np.diff(bounds).max())
         cuts = _cuts(bounds, max(1, _PARTS * threads()))
-        part = partial(self._part, ids, bounds, tables, base, out, longest)
+        part = partial(self._part, ids, bounds, tables, base, out)
         run([partial(part, a, b) for a, b in pairwise(cuts) if b > a])
         return out
 
@@ -80,11 +80,11 @@ class NativeTables:
         tables: list[Float32Array],
         base: Float32Array,
         out: Float32Array,
-        longest: int,
         first: int,
         last: int,
     ) -> None:
         weights = self._weights
+        longest = int(np.diff(bounds[first : last + 1]).max())
         room = max(_TILE, longest) + _SPARE
         floats = room * (2 * weights.width + _PANEL) + (_TILE + _SPARE) * weights.width
         work = np.empty(floats, np.float32)
@@ -95,7 +95,6 @@ class NativeTables:
             c_int64(_TILE),
             c_int64(len(weights.layers)),
             c_int64(weights.width),
-            c_int64(len(base)),
             c_int64(weights.dim),
             _pointers(tables),
             _pointers(self._mixers),
@@ -118,6 +117,7 @@ class NativeTables:
         table = np.empty((n, len(bias)), np.float32)
 
         def part(start: int) -> None:
+            spare = np.empty(_SPARE * depth, np.float32)
             self._library.tamis_token_rows(
                 c_void_p(rows.ctypes.data + start * rows.strides[0]),
                 c_int64(min(_ROWS, n - start)),
@@ -126,6 +126,7 @@ class NativeTables:
                 c_int64(len(panels)),
                 _pointer(bias),
                 c_int64(gated),
+                _pointer(spare),
                 c_void_p(table.ctypes.data + start * table.strides[0]),
             )
 

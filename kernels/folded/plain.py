@@ -1,4 +1,4 @@
-"""The numpy twin, for machines without the C library: all passages of a call step by step."""
+"""The numpy twin, for machines without the C library: many passages at once, step by step."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .native import Int32Array
     from .weights import Float32Array, FoldedWeights, Int64Array
+
+_TILE = 16_384  # tokens that are worked on together: 100 MB of arrays for 2 C = 384
 
 
 class PlainTables:
@@ -31,6 +35,19 @@ class PlainTables:
         base: Float32Array,
     ) -> Float32Array:
         """[N, dim] float32; ids [tokens] are rows of the tables, bounds [N + 1] int64."""
+        out = np.empty((len(bounds) - 1, self._weights.dim), np.float32)
+        for first, end in _tiles(bounds):
+            start, own = bounds[first], bounds[first : end + 1]
+            out[first:end] = self._tile(ids[start : own[-1]], own - start, tables, base)
+        return out
+
+    def _tile(
+        self,
+        ids: Int32Array,
+        bounds: Int64Array,
+        tables: list[Float32Array],
+        base: Float32Array,
+    ) -> Float32Array:
         vectors = _means(base[ids], bounds)
         states = None
         for layer, table in zip(self._weights.layers, tables, strict=True):
@@ -47,6 +64,16 @@ class PlainTables:
             vectors += _means(states, bounds) @ self._weights.output
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.where(norms > 0, norms, 1), np.float32)
+
+
+def _tiles(bounds: Int64Array) -> Iterator[tuple[int, int]]:
+    """Runs of passages of at most ``_TILE`` tokens together; a longer passage is alone."""
+    first = 0
+    while first < len(bounds) - 1:
+        fits = int(np.searchsorted(bounds, bounds[first] + _TILE, side="right")) - 1
+        end = max(first + 1, fits)
+        yield first, end
+        first = end
 
 
 def _scan(u: Float32Array, bounds: Int64Array, step: int) -> Float32Array:

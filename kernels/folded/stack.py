@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_VARIABLE = "TAMIS_KERNELS"  # as in ``kernels.dispatch``, which imports torch
+
 
 class FoldedStack:
     """A folded student ready to encode.
@@ -41,6 +43,7 @@ class FoldedStack:
         ids [tokens] int32, the passages end to end; bounds [N + 1] int64, where each begins.
         BadArguments for an id outside the vocabulary.
         """
+        bounds = np.asarray(bounds, np.int64)
         self._check(ids, bounds)
         if not self.materialised:
             used, local = np.unique(ids, return_inverse=True)
@@ -81,13 +84,21 @@ class FoldedStack:
 
 
 def _twin(weights: FoldedWeights) -> NativeTables | PlainTables:
-    """C where it was built; numpy otherwise, or where ``TAMIS_KERNELS`` asks for plain code."""
-    asked = os.environ.get("TAMIS_KERNELS", "native")
+    """C where it was built; numpy otherwise, or where ``TAMIS_KERNELS`` asks for plain code.
+
+    BadArguments when it asks for what cannot run.
+    """
+    asked = os.environ.get(_VARIABLE)
+    if asked not in {None, "native", "torch", "reference"}:
+        raise BadArguments(
+            f"{_VARIABLE}={asked!r}: folded students come as native (C) and torch or reference "
+            f"(both numpy); unset {_VARIABLE}"
+        )
     built = library()
-    if asked == "native" and built is not None:
+    if asked in {None, "native"} and built is not None:
         log.info("folded students run as native (the fastest that runs here)")
         return NativeTables(weights, built)
-    if "TAMIS_KERNELS" in os.environ and asked == "native":
-        raise BadArguments("TAMIS_KERNELS=native, but the native library was not built")
+    if asked == "native":
+        raise BadArguments(f"{_VARIABLE}=native, but the native library was not built")
     log.info("folded students run in numpy, several times slower than the C library")
     return PlainTables(weights)

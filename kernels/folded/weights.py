@@ -40,8 +40,8 @@ class TokenTable:
         return cls(np.asarray(embedding, np.float32), np.ones(len(embedding), np.float32))
 
     def rows(self, tokens: Int64Array | slice) -> Float32Array:
-        """[len(tokens), rank] float32."""
-        rows: Float32Array = self.values[tokens].astype(np.float32)
+        """[len(tokens), rank] float32: a fresh array, row by row, as the C code reads it."""
+        rows: Float32Array = self.values[tokens].astype(np.float32, order="C")
         rows *= self.scale[tokens][:, None]
         return rows
 

@@ -32,10 +32,16 @@ static int best(void) {
 
 static int chosen = -1;
 
-/* The instruction set in use: 0 plain, 1 AVX2, 2 AVX-512. */
-int tamis_instruction_set(void) { return chosen; }
+/* What every kernel takes, as compiled: a library may be older than those who call it. */
+const char *tamis_interface(void) {
+#define OP(name, parameters, arguments) #name #parameters
+    return
+#include "ops.def"
+        ;
+#undef OP
+}
 
-/* Use at most this one (tests run all three); returns what is in use then. */
+/* Use at most this instruction set (tests run all three); returns what is in use then. */
 int tamis_limit_instruction_set(int most) {
     int able = best();
     chosen = most < able ? most : able;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -19,14 +19,24 @@ def threads() -> int:
 
 
 def run(parts: Iterable[Callable[[], None]]) -> None:
-    """Call every part, some at once; an exception of any is raised here."""
+    """Call every part, some at once; an exception of any is raised here, once none is running.
+
+    C code works on memory that the caller frees when this returns, by an interrupt too.
+    """
     waiting = list(parts)
     if len(waiting) < 2 or threads() == 1:
         for part in waiting:
             part()
         return
-    for _ in _pool(os.getpid()).map(lambda part: part(), waiting):
-        pass
+    pool = _pool(os.getpid())
+    begun = [pool.submit(part) for part in waiting]
+    try:
+        for part_done in begun:
+            part_done.result()
+    finally:
+        for part_done in begun:
+            part_done.cancel()
+        wait(begun)
 
 
 @cache

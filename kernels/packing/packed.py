@@ -125,7 +125,7 @@ def pack_lengths(lengths: Sequence[int] | np.ndarray, device: torch.device | str
 
     Raises BadArguments for a negative length, or 2**31 tokens or more.
     """
-    counts = np.asarray(lengths, np.int64).reshape(-1)
+    counts = np.array(lengths, np.int64).reshape(-1)  # a copy: the pack must not change later
     if counts.min(initial=0) < 0:
         raise BadArguments(f"a segment cannot have {counts.min()} tokens")
     if counts.sum() > _MOST_TOKENS:

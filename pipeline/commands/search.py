@@ -97,6 +97,8 @@ def _refuse_misfits(
     """Options that contradict each other, or that would silently do nothing."""
     if (question is None) == (queries is None):
         raise BadArguments("give either a question in quotes or --queries FILE")
+    if question is not None and any("\ud800" <= letter <= "\udfff" for letter in question):
+        raise BadArguments(f"the question {question!r} is not UTF-8")
     if queries is not None and output is None:
         raise BadArguments("--queries needs -o RUN, the run file to write")
     if output is not None and queries is None:

@@ -234,7 +234,7 @@ def _pickled(folder: Path) -> None:
 
 DAMAGE: list[tuple[Callable[[Path], object], type[Exception], str]] = [
     (without("model.safetensors"), MissingResource, "not whole"),
-    (without("tokenizer.json"), BadData, "tokenizer.json"),
+    (without("tokenizer.json"), MissingResource, "tokenizer.json cannot be read"),
     (_pickled, MissingResource, "model.safetensors cannot be read"),
     (cut("model.safetensors"), CorruptFile, "not a whole safetensors file"),
     (cut("tokenizer.json"), BadData, "not a tokenizer"),

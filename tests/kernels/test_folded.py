@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.core.errors import BadArguments, BadData
+from tamis.kernels.folded import plain
 from tamis.kernels.folded.native import NativeTables
 from tamis.kernels.folded.plain import PlainTables
 from tamis.kernels.folded.reference import folded_reference
@@ -150,6 +151,43 @@ def test_more_passages_than_a_tile_holds() -> None:
     assert np.abs(found - expected(weights, ids, lengths)).max() < 2e-5
 
 
+def test_numpy_works_on_few_passages_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = student(2)
+    ids, bounds = pack(LENGTHS)
+    monkeypatch.setenv("TAMIS_KERNELS", "torch")
+    together = FoldedStack(weights).encode(ids, bounds)
+    monkeypatch.setattr(plain, "_TILE", 32)
+    tiles = list(plain._tiles(bounds))
+    assert [i for first, end in tiles for i in range(first, end)] == list(range(len(LENGTHS)))
+    assert all(end == first + 1 or bounds[end] - bounds[first] <= 32 for first, end in tiles)
+    assert len(tiles) < len(LENGTHS)
+    assert np.abs(FoldedStack(weights).encode(ids, bounds) - together).max() < 1e-6
+
+
+def test_however_the_arrays_lie_in_memory(twin: str) -> None:
+    weights = student(0, rank=32)
+    columns = np.asfortranarray(weights.table.rows(slice(None)))
+    odd = dataclasses.replace(
+        weights, table=TokenTable.exact(columns), weight=weights.weight.astype(np.float64)
+    )
+    ids, bounds = pack([3, 300, 0, 5])
+    stack = FoldedStack(odd)
+    for _ in range(2):  # the rows of the call, then the whole table
+        difference = stack.encode(ids, bounds) - FoldedStack(weights).encode(ids, bounds)
+        assert np.abs(difference).max() < 1e-6
+        stack.materialise()
+
+
+def test_a_rank_whose_rows_fill_a_stack(twin: str) -> None:
+    """200,000 floats in blocks of 12 rows are more than the 8 MB that a thread may have."""
+    rank = 200_000
+    table = TokenTable.exact(np.ones((2, rank), np.float32))
+    base = np.full((rank, 32), 1 / rank, np.float32)
+    wide = FoldedWeights(table, np.ones(2, np.float32), base, layers=[], output=None)
+    found = FoldedStack(wide).encode(np.array([1], np.int32), np.array([0, 1]))
+    assert np.abs(found - 32**-0.5).max() < 1e-6
+
+
 def test_quantised_rows_are_near_and_zero_rows_stay() -> None:
     embedding = np.random.default_rng(0).standard_normal((20, 8)).astype(np.float32)
     embedding[3] = 0
@@ -179,9 +217,12 @@ def test_panel_order_keeps_gate_and_value_of_a_block_together() -> None:
         ([0, 1], [1, 2], "rise"),
     ],
 )
-def test_wrong_input_never_reaches_the_c_code(ids: list[int], bounds: list[int], said: str) -> None:
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])  # differences of unsigned numbers wrap
+def test_wrong_input_never_reaches_the_c_code(
+    ids: list[int], bounds: list[int], said: str, dtype: type
+) -> None:
     with pytest.raises(BadArguments, match=said):
-        FoldedStack(student(1)).encode(np.array(ids, np.int32), np.array(bounds))
+        FoldedStack(student(1)).encode(np.array(ids, np.int32), np.array(bounds, dtype))
 
 
 def test_shapes_that_do_not_fit_are_named() -> None:
@@ -205,6 +246,9 @@ def test_native_asked_for_by_name_fails_loudly_without_it(
     assert isinstance(FoldedStack(student(1))._tables, PlainTables)
     monkeypatch.setenv("TAMIS_KERNELS", "native")
     with pytest.raises(BadArguments, match="not built"):
+        FoldedStack(student(1))
+    monkeypatch.setenv("TAMIS_KERNELS", "triton")
+    with pytest.raises(BadArguments, match="'triton': folded students come as native"):
         FoldedStack(student(1))
 
 

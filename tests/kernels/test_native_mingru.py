@@ -67,6 +67,17 @@ def test_equals_the_reference(
     close(gradient, expected_gradient, 5e-5)
 
 
+@pytest.mark.usefixtures("instruction_set")
+def test_as_many_channels_as_fill_a_stack() -> None:
+    """2.2 million floats are more than the 8 MB that a thread may have."""
+    u = torch.zeros(1, 1, 2, 2_200_000, requires_grad=True)
+    with forced("native"):
+        bi_gated_scan(u, "mingru", pack_lengths([1])).sum().backward()
+    assert u.grad is not None
+    assert (u.grad[0, 0, 0] == 0).all()
+    assert (u.grad[0, 0, 1] == 0.5).all()  # the open share of a gate of 0
+
+
 def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     if library() is None:
         pytest.skip("the C library was not built")

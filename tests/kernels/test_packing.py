@@ -78,6 +78,13 @@ def test_a_pack_made_while_encoding_serves_training() -> None:
     assert x.grad is not None
 
 
+def test_the_callers_array_stays_the_callers() -> None:
+    lengths = np.array([2, 1])
+    packed = pack_lengths(lengths)
+    lengths[:] = 9
+    assert packed.lengths.tolist() == [2, 1]
+
+
 def test_no_segment_at_all() -> None:
     packed = pack_lengths([])
     assert (len(packed), packed.tokens, packed.max_length) == (0, 0, 0)
