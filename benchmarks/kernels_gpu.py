@@ -35,6 +35,7 @@ from tamis.kernels.packing import pack_lengths
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_HOLD = 4_000_000  # clock cycles, about 2 ms
 COLUMNS = ("op", "fwd ms", "fwd share of copy", "fwd+bwd ms", "fwd+bwd share of copy")
 
 
@@ -122,7 +123,11 @@ def measure(work: Work, shapes: Shapes, bandwidth: float, repeats: int) -> dict[
 
 
 def seconds(call: Callable[[], object], device: str, repeats: int) -> float:
-    """Median of single runs; on a GPU what its caches hold is overwritten before each."""
+    """Median of single runs; on a GPU what its caches hold is overwritten before each.
+
+    The GPU is held up until Python has queued the whole run: launching may take the CPU longer
+    than 64k tokens take the GPU, and is not what is measured.
+    """
     call()
     if device == "cpu":
         return statistics.median(timed_here(call) for _ in range(repeats))
@@ -131,6 +136,7 @@ def seconds(call: Callable[[], object], device: str, repeats: int) -> float:
     for _ in range(repeats):
         flush.zero_()
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda._sleep(_HOLD)
         begin.record()
         call()
         end.record()

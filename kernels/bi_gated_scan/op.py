@@ -9,6 +9,7 @@ from torch.nn.functional import softplus
 
 from ...core.errors import BadArguments
 from ..dispatch import choose
+from ..packing import on_one_device
 from .cells import SHAPES, Cell
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def bi_gated_scan(
     """
     pools = _pools(pool, out_dtype)
     _check(u, cell, packed)
+    on_one_device("bi_gated_scan", packed, u, params)
     shape = SHAPES[cell]
     ready = _ready(u, cell, params)
     twins: tuple[Backend, ...] = ("triton", "native", "torch") if shape.linear else ("triton",)
@@ -124,8 +126,6 @@ def _check(u: Tensor, cell: str, packed: Packed) -> None:
         raise BadArguments(f"u has {len(u)} tokens, the pack {packed.tokens}")
     if not u.is_floating_point():
         raise BadArguments(f"u is {u.dtype}; pre-activations are floating-point numbers")
-    if u.device != packed.device:
-        raise BadArguments(f"u is on {u.device}, the pack on {packed.device}")
 
 
 def _ready(u: Tensor, cell: str, params: Tensor | None) -> Tensor:
@@ -148,8 +148,6 @@ def _ready(u: Tensor, cell: str, params: Tensor | None) -> Tensor:
             f"params are {list(params.shape)}; {cell!r} takes "
             f"{_expected(cell, directions, channels)}"
         )
-    if params.device != u.device:
-        raise BadArguments(f"u is on {u.device}, params on {params.device}")
     params = params.to(dtype)
     if cell == "rglru":
         params = softplus(params)

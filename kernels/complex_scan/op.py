@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import BadArguments
 from ..dispatch import Backend, choose
+from ..packing import on_one_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +60,4 @@ def _check(log: Tensor, phase: Tensor, b_re: Tensor, b_im: Tensor, packed: Packe
             f"dtypes {log.dtype}, {phase.dtype}, {b_re.dtype}, {b_im.dtype}; all must be floating, "
             "the last two the same"
         )
-    devices = {x.device for x in (log, phase, b_re, b_im)} | {packed.device}
-    if len(devices) > 1:
-        places = ", ".join(sorted(map(str, devices)))
-        raise BadArguments(f"complex_scan got tensors and a pack on {places}; move them to one")
+    on_one_device("complex_scan", packed, log, phase, b_re, b_im)

@@ -102,7 +102,7 @@ def _forward(
             tl.store(o + row * DV + b, out, mask=b < tl.where(length > t, DV, 0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tokens"])
 def _backward(
     q,
     k,
@@ -299,17 +299,8 @@ class _DeltaRule(torch.autograd.Function):
             (part[0] if blocks == 1 else part.sum(0)).to(whole.dtype)
             for part, whole in ((dq, q), (dk, k), (dbeta, beta), (dgate, gate))
         )
-        return (
-            into_q,
-            into_k,
-            dv,
-            into_beta,
-            into_gate if ctx.gated else None,
-            None,
-            None,
-            None,
-            None,
-        )
+        decays = into_gate if ctx.gated else None
+        return into_q, into_k, dv, into_beta, decays, None, None, None, None
 
 
 def _launch(DK: int, DV: int, steps: int) -> dict[str, int]:

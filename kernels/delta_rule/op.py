@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import BadArguments
 from ..dispatch import choose
+from ..packing import on_one_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,8 +66,9 @@ def _check(
 ) -> None:
     if steps < 1:
         raise BadArguments(f"a token takes at least one step, not {steps}")
-    if not q.is_floating_point() or q.device != packed.device:
-        raise BadArguments(f"q is {q.dtype} on {q.device}, expected floating on {packed.device}")
+    on_one_device("delta_rule", packed, q, k, v, beta, log_decay)
+    if not q.is_floating_point():
+        raise BadArguments(f"q is {q.dtype}, expected a floating dtype")
     if q.ndim != 3 or q.shape[0] != packed.tokens:
         raise BadArguments(f"q is {list(q.shape)}, expected [{packed.tokens} tokens, heads, DK]")
     tokens, heads, width = q.shape

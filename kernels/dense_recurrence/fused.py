@@ -415,23 +415,24 @@ class _DenseRecurrence(torch.autograd.Function):
         kept = states if learns else 0
         before = torch.empty(kept, dirs, heads, tokens, dim, device=device)
         if len(packed):
-            _forward[triton.cdiv(len(packed), TILE), heads, dirs](
-                x_gates,
-                weights,
-                bias,
-                last if h0 is None else h0.contiguous(),
-                before,
-                out,
-                last,
-                packed.cu_seqlens,
-                packed.order,
-                len(packed),
-                tokens,
-                HAS_H0=h0 is not None,
-                KEEP=learns,
-                **_constants(x_gates, cell, reverse=reverse),
-                **_options(dim),
-            )
+            with torch.cuda.device_of(x_gates):
+                _forward[triton.cdiv(len(packed), TILE), heads, dirs](
+                    x_gates,
+                    weights,
+                    bias,
+                    last if h0 is None else h0.contiguous(),
+                    before,
+                    out,
+                    last,
+                    packed.cu_seqlens,
+                    packed.order,
+                    len(packed),
+                    tokens,
+                    HAS_H0=h0 is not None,
+                    KEEP=learns,
+                    **_constants(x_gates, cell, reverse=reverse),
+                    **_options(dim),
+                )
         if learns:
             ctx.save_for_backward(x_gates, R, bias, before)
             ctx.packed, ctx.cell, ctx.reverse, ctx.continues = packed, cell, reverse, h0 is not None
@@ -450,22 +451,23 @@ class _DenseRecurrence(torch.autograd.Function):
             dout = x_gates.new_zeros(tokens, dirs * heads * dim)
         dh0 = h.new_empty(len(before), len(packed), dirs, heads, dim)
         if len(packed):
-            _backward[triton.cdiv(len(packed), TILE), heads, dirs](
-                pre,
-                news,
-                before,
-                R.contiguous(),
-                dout.contiguous(),
-                dh0 if dlast is None else dlast.contiguous(),
-                dh0,
-                packed.cu_seqlens,
-                packed.order,
-                len(packed),
-                tokens,
-                HAS_DLAST=dlast is not None,
-                **_constants(x_gates, ctx.cell, reverse=ctx.reverse),
-                **_options(dim),
-            )
+            with torch.cuda.device_of(x_gates):
+                _backward[triton.cdiv(len(packed), TILE), heads, dirs](
+                    pre,
+                    news,
+                    before,
+                    R.contiguous(),
+                    dout.contiguous(),
+                    dh0 if dlast is None else dlast.contiguous(),
+                    dh0,
+                    packed.cu_seqlens,
+                    packed.order,
+                    len(packed),
+                    tokens,
+                    HAS_DLAST=dlast is not None,
+                    **_constants(x_gates, ctx.cell, reverse=ctx.reverse),
+                    **_options(dim),
+                )
         dx, dR, dbias = _gather(pre, news, h, x_gates)
         begin = dh0 if ctx.continues else None
         return dx, dR.to(R.dtype), dbias.to(bias.dtype), begin, None, None, None, None
@@ -530,6 +532,7 @@ def variants() -> list[Variant]:
     for cell, dtype, dim in (
         ("gru", "fp32", 32),
         ("lstm", "fp32", 64),
+        ("slstm", "fp32", 32),
         ("slstm", "bf16", 64),
         ("lstm", "bf16", 128),
     ):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...core.errors import BadArguments
 from ..dispatch import choose
+from ..packing import on_one_device
 from .cells import GATES, STATES, Cell
 from .reference import dense_recurrence as reference
 
@@ -135,3 +136,4 @@ def _check(
     for name, tensor, shape in wanted:
         if tuple(tensor.shape) != shape:
             raise BadArguments(f"{name} is {list(tensor.shape)}; expected {list(shape)}")
+    on_one_device("dense_recurrence", packed, x_gates, *(tensor for _, tensor, _ in wanted))

@@ -48,7 +48,7 @@ def _bounds(rows, tokens, segments, cu_seqlens):
     return start, tl.where(rows < tokens, end, start)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tokens"])
 def convolve(
     x, w, bias, y, segments, cu_seqlens, tokens, C,
     K: tl.constexpr, LEFT: tl.constexpr, FLIP: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr,
@@ -66,7 +66,7 @@ def convolve(
     tl.store(y + rows[:, None] * C + cols[None, :], total.to(y.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tokens"])
 def convolve_weights(
     x, w, bias, dy, dz, partial, segments, cu_seqlens, tokens, C,
     K: tl.constexpr, LEFT: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr,
@@ -107,6 +107,7 @@ def convolve_weights(
 def depthwise_conv(
     x: Tensor, w: Tensor, bias: Tensor | None, packed: Packed, left: int, silu: bool
 ) -> Tensor:
+    bias = None if bias is None else bias.contiguous()
     y: Tensor = _Convolution.apply(x.contiguous(), w.contiguous(), bias, packed, left, silu)
     return y
 
@@ -147,10 +148,11 @@ def _convolve(
     tokens, C = x.shape
     grid = (triton.cdiv(tokens, BT), triton.cdiv(C, BC))
     if all(grid):
-        convolve[grid](
-            x, w, bias, y, packed.segment_ids, packed.cu_seqlens, tokens, C,
-            K=len(w), LEFT=left, FLIP=flip, BIAS=bias is not None, SILU=silu, BT=BT, BC=BC,
-        )  # fmt: skip
+        with torch.cuda.device_of(x):
+            convolve[grid](
+                x, w, bias, y, packed.segment_ids, packed.cu_seqlens, tokens, C,
+                K=len(w), LEFT=left, FLIP=flip, BIAS=bias is not None, SILU=silu, BT=BT, BC=BC,
+            )  # fmt: skip
 
 
 def _convolve_weights(
@@ -162,11 +164,12 @@ def _convolve_weights(
     dz = torch.empty_like(x) if silu else dy
     partial = torch.empty(spans, len(w) + 1, C, device=x.device, dtype=torch.float32)
     if partial.numel():
-        convolve_weights[spans, triton.cdiv(C, BC)](
-            x, w, bias, dy, dz, partial, packed.segment_ids, packed.cu_seqlens, tokens, C,
-            K=len(w), LEFT=left, BIAS=bias is not None, SILU=silu,
-            SPAN=SPAN, KP=triton.next_power_of_2(len(w) + 1), BT=BT, BC=BC,
-        )  # fmt: skip
+        with torch.cuda.device_of(x):
+            convolve_weights[spans, triton.cdiv(C, BC)](
+                x, w, bias, dy, dz, partial, packed.segment_ids, packed.cu_seqlens, tokens, C,
+                K=len(w), LEFT=left, BIAS=bias is not None, SILU=silu,
+                SPAN=SPAN, KP=triton.next_power_of_2(len(w) + 1), BT=BT, BC=BC,
+            )  # fmt: skip
     return dz, partial.sum(0)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ...core.errors import BadArguments
 from ..dispatch import choose
+from ..packing import on_one_device
 from .reference import depthwise_conv as reference
 
 if TYPE_CHECKING:
@@ -64,5 +65,6 @@ def _check(
         raise BadArguments(f"bias is {list(bias.shape)}, not [{x.shape[1]} channels]")
     if not causal and len(w) % 2 == 0:
         raise BadArguments(f"w has {len(w)} taps: an even filter has no middle; use causal=True")
+    on_one_device("depthwise_conv", packed, x, w, bias)
     if activation not in (None, "silu"):
         raise BadArguments(f"activation {activation!r}: it is None or 'silu'")

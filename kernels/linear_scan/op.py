@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from ...core.errors import BadArguments
 from ..dispatch import choose
+from ..packing import on_one_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,7 +80,4 @@ def _check(a: Tensor, b: Tensor, packed: Packed, h0: Tensor | None) -> None:
         raise BadArguments(
             f"h0 is {tuple(h0.shape)}; one row a segment is {(len(packed), a.shape[1])}"
         )
-    devices = {x.device for x in (a, b, h0) if x is not None} | {packed.device}
-    if len(devices) > 1:
-        places = ", ".join(sorted(map(str, devices)))
-        raise BadArguments(f"linear_scan got tensors and a pack on {places}; move them to one")
+    on_one_device("linear_scan", packed, a, b, h0)

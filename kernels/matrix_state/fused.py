@@ -301,8 +301,9 @@ class _MatrixState(torch.autograd.Function):
         for n, sweep in enumerate(pairs.sweeps):
             out = torch.empty_like(v, dtype=_partial(v, pairs.sweeps))
             constants = _constants(q, v, g, bonus, sweep, first=n == 0)
-            warps = _warps(constants, backward=False)
-            forward[grid](q, k, v, g, bonus, out, *ends, **constants, num_warps=warps)
+            options = _options(constants, backward=False)
+            with torch.cuda.device_of(q):
+                forward[grid](q, k, v, g, bonus, out, *ends, **constants, **options)
             outs.append(out)
         return _sum(outs, v)
 
@@ -334,9 +335,10 @@ def _differentiate(
     dq, dk, dv, dg = grads
     reads = torch.empty_like(dg)
     grid, ends = (len(packed), constants["H"]), (packed.cu_seqlens, packed.order)
-    constants = constants | {"num_warps": _warps(constants, backward=True)}
-    backward_read[grid](*inputs, dq, reads, *ends, **constants)
-    backward_write[grid](*inputs, reads, dk, dv, dg, dbonus, *ends, **constants)
+    constants = constants | _options(constants, backward=True)
+    with torch.cuda.device_of(dq):
+        backward_read[grid](*inputs, dq, reads, *ends, **constants)
+        backward_write[grid](*inputs, reads, dk, dv, dg, dbonus, *ends, **constants)
 
 
 def _partial(x: Tensor, sweeps: tuple[Sweep, ...]) -> torch.dtype:
@@ -375,9 +377,15 @@ def _shape(DK: int, DV: int, *, channel: bool) -> dict[str, Any]:
     return {"DK": DK, "DV": DV, "CHANNEL": channel, "BT": 16, "BK": BK, "BV": BV}
 
 
-def _warps(constants: dict[str, Any], *, backward: bool) -> int:
-    """As few as keep a program's tiles in registers, by what ptxas says of sm_90."""
-    return 8 if backward or max(constants["BK"], constants["BV"]) > 32 else 4
+def _options(constants: dict[str, Any], *, backward: bool) -> dict[str, int]:
+    """What keeps most of a program's tiles in registers, by what ptxas says of sm_90.
+
+    The backward kernels have none left for rows fetched ahead: with the usual three stages they
+    spill up to 2,600 bytes a thread, with one at most 280.
+    """
+    if backward:
+        return {"num_warps": 8, "num_stages": 1}
+    return {"num_warps": 8 if max(constants["BK"], constants["BV"]) > 32 else 4}
 
 
 def variants() -> list[Variant]:
@@ -397,6 +405,6 @@ def variants() -> list[Variant]:
                 name: data[name] for name in kernel.arg_names if name in data and name not in used
             }
             name = f"{kernel.__name__} {dtype} {'channel' if channel else 'scalar'}"
-            options = {"num_warps": _warps(constants, backward=kernel is not forward)}
+            options = _options(constants, backward=kernel is not forward)
             found.append(Variant(name, kernel, signature, used, options))
     return found

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 from ...core.errors import BadArguments
 from ..dispatch import choose
+from ..packing import on_one_device
 from .pairs import Direction, pairs_of
 
 if TYPE_CHECKING:
@@ -87,7 +88,4 @@ def _check(
         raise BadArguments(f"bonus is {list(bonus.shape)}, not {list(q.shape[1:])}")
     if direction not in get_args(Direction):
         raise BadArguments(f"direction {direction!r}: one of {', '.join(get_args(Direction))}")
-    places = {x.device for x in (q, k, v, log_decay, bonus, packed) if x is not None}
-    if len(places) > 1:
-        found = ", ".join(sorted(map(str, places)))
-        raise BadArguments(f"tensors and pack are on {found}: move them to one device")
+    on_one_device("matrix_state", packed, q, k, v, log_decay, bonus)

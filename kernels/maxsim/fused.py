@@ -93,7 +93,7 @@ def match_passages(
         tl.store(out, (total * slope).to(dpassages.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["N", "tokens"])
 def match_query(
     passages, where, grad, partial, N, tokens, Q, D,
     GROUP: tl.constexpr, BQ: tl.constexpr, BD: tl.constexpr,
@@ -128,10 +128,11 @@ class _MaxSim(torch.autograd.Function):
         best = torch.empty(N, Q, device=passages.device, dtype=torch.float32)
         where = torch.empty(N, Q, device=passages.device, dtype=torch.int32) if keep else None
         if best.numel():
-            match[N, triton.cdiv(Q, TILE["BQ"])](
-                query, passages, best, where, packed.order, packed.cu_seqlens, Q, D,
-                KEEP=keep, WIDEN=not passages.is_cuda, **TILE,
-            )  # fmt: skip
+            with torch.cuda.device_of(passages):
+                match[N, triton.cdiv(Q, TILE["BQ"])](
+                    query, passages, best, where, packed.order, packed.cu_seqlens, Q, D,
+                    KEEP=keep, WIDEN=not passages.is_cuda, **TILE,
+                )  # fmt: skip
         ctx.save_for_backward(query, passages, where)
         ctx.packed = packed
         return best.sum(1)
@@ -148,10 +149,11 @@ class _MaxSim(torch.autograd.Function):
             dpassages = torch.empty_like(passages)
             (Q, D), packed = query.shape, ctx.packed
             if dpassages.numel():
-                match_passages[len(packed), triton.cdiv(D, TILE["BD"])](
-                    query, where, grad, dpassages, packed.order, packed.cu_seqlens, Q, D,
-                    WIDEN=not passages.is_cuda, **TILE,
-                )  # fmt: skip
+                with torch.cuda.device_of(passages):
+                    match_passages[len(packed), triton.cdiv(D, TILE["BD"])](
+                        query, where, grad, dpassages, packed.order, packed.cu_seqlens, Q, D,
+                        WIDEN=not passages.is_cuda, **TILE,
+                    )  # fmt: skip
         return dquery, dpassages, None, None
 
 
@@ -160,10 +162,11 @@ def _query_gradient(query: Tensor, passages: Tensor, where: Tensor, grad: Tensor
     groups = triton.cdiv(N, GROUP)
     partial = torch.empty(groups, Q, D, device=grad.device, dtype=torch.float32)
     if partial.numel():
-        match_query[groups, triton.cdiv(Q, TILE["BQ"]), triton.cdiv(D, TILE["BD"])](
-            passages, where, grad, partial, N, len(passages), Q, D,
-            GROUP=GROUP, BQ=TILE["BQ"], BD=TILE["BD"],
-        )  # fmt: skip
+        with torch.cuda.device_of(passages):
+            match_query[groups, triton.cdiv(Q, TILE["BQ"]), triton.cdiv(D, TILE["BD"])](
+                passages, where, grad, partial, N, len(passages), Q, D,
+                GROUP=GROUP, BQ=TILE["BQ"], BD=TILE["BD"],
+            )  # fmt: skip
     return partial.sum(0).to(query.dtype)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import BadArguments
 from ..dispatch import choose
+from ..packing import on_one_device
 from .reference import maxsim as reference
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def maxsim(query: Tensor, passages: Tensor, packed: Packed) -> Tensor:
         raise BadArguments(f"passages hold {len(passages)} tokens, the pack {packed.tokens}")
     if query.dtype != passages.dtype:
         raise BadArguments(f"query is {query.dtype} and passages are {passages.dtype}: cast one")
+    on_one_device("maxsim", packed, query, passages)
     backend = choose("maxsim", passages, ("triton", "torch"))
     if backend == "triton":
         from .fused import maxsim as fused

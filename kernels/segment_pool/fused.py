@@ -122,10 +122,11 @@ class _Pool(torch.autograd.Function):
         y = torch.empty(N, len(ops) * C, device=x.device, dtype=torch.float32)
         argmax = torch.empty(N, C, device=x.device, dtype=torch.int32) if keep else None
         if y.numel():
-            pool[N, triton.cdiv(C, BC)](
-                x, y, argmax, packed.order, packed.cu_seqlens, C,
-                **_parts(ops), KEEP=keep, BT=BT, BC=BC,
-            )  # fmt: skip
+            with torch.cuda.device_of(x):
+                pool[N, triton.cdiv(C, BC)](
+                    x, y, argmax, packed.order, packed.cu_seqlens, C,
+                    **_parts(ops), KEEP=keep, BT=BT, BC=BC,
+                )  # fmt: skip
         ctx.save_for_backward(argmax)
         ctx.packed, ctx.ops, ctx.like = packed, ops, (x.shape, x.dtype)
         return y
@@ -136,10 +137,11 @@ class _Pool(torch.autograd.Function):
         packed, (shape, dtype) = ctx.packed, ctx.like
         dx = torch.empty(shape, device=dy.device, dtype=dtype)
         if dx.numel():
-            spread[len(packed), triton.cdiv(shape[1], BC)](
-                dy.contiguous(), *ctx.saved_tensors, dx, packed.order, packed.cu_seqlens,
-                shape[1], **_parts(ctx.ops), BT=BT, BC=BC,
-            )  # fmt: skip
+            with torch.cuda.device_of(dy):
+                spread[len(packed), triton.cdiv(shape[1], BC)](
+                    dy.contiguous(), *ctx.saved_tensors, dx, packed.order, packed.cu_seqlens,
+                    shape[1], **_parts(ctx.ops), BT=BT, BC=BC,
+                )  # fmt: skip
         return dx, None, None, None
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import BadArguments
 from ..dispatch import choose
+from ..packing import on_one_device
 from .reference import segment_pool as reference
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def segment_pool(x: Tensor, packed: Packed, op: str | tuple[str, ...]) -> Tensor
         raise BadArguments(f"pooling {op!r}: it is one or more of {known}, none twice")
     if x.ndim != 2 or len(x) != packed.tokens:
         raise BadArguments(f"x is {list(x.shape)}, not [{packed.tokens} tokens, channels]")
+    on_one_device("segment_pool", packed, x)
     backend = choose("segment_pool", x, ("triton", "torch"))
     if backend == "triton":
         from .fused import segment_pool as fused

@@ -90,7 +90,7 @@ def _forward(
             tl.store(y + row * channels + c, out, mask=c < tl.where(length > t, channels, 0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tokens"])
 def _backward(
     x,
     dt,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import BadArguments
 from ..dispatch import choose
+from ..packing import on_one_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,8 +49,9 @@ def selective_scan(
 def _check(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, packed: Packed
 ) -> None:
-    if not x.is_floating_point() or x.device != packed.device:
-        raise BadArguments(f"x is {x.dtype} on {x.device}, expected floating on {packed.device}")
+    on_one_device("selective_scan", packed, x, dt, A, B, C, D)
+    if not x.is_floating_point():
+        raise BadArguments(f"x is {x.dtype}, expected a floating dtype")
     if x.ndim != 2 or x.shape[0] != packed.tokens:
         raise BadArguments(f"x is {list(x.shape)}, expected [{packed.tokens} tokens, channels]")
     if A.ndim != 2 or A.shape[0] != x.shape[1]:

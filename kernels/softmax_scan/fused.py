@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ..packing import Packed
 
 CHANNELS = 64  # of a program in the scan, heads x channels, unless a single head has more
+STAGES = 8  # of the scan's pipeline: 7 rows of 64 channels in flight, as in the gated scans
+STAGES_BACK = 4  # it fetches twice as many tensors
 TILE = 2048  # of a program in the pool, tokens x channels
 
 
@@ -45,6 +47,7 @@ def scan(
     s, v, decay, bonus, out, mean, lse, order, cu_seqlens, H, D,
     DECAY: tl.constexpr, BONUS: tl.constexpr, REVERSE: tl.constexpr,
     KEEP: tl.constexpr, KEEP_MEAN: tl.constexpr, BH: tl.constexpr, BD: tl.constexpr,
+    STAGES: tl.constexpr,
 ):  # fmt: skip
     """lse receives the log-sum after each token (KEEP), mean the average (KEEP_MEAN)."""
     _, start, end = _segment(order, cu_seqlens)
@@ -61,7 +64,7 @@ def scan(
     top = tl.full([BH], float("-inf"), tl.float32)
     total = tl.zeros([BH], tl.float32)
     summed = tl.zeros([BH, BD], tl.float32)
-    for t in tl.range(0, end - start, num_stages=3):
+    for t in tl.range(0, end - start, num_stages=STAGES):
         row = end - 1 - t if REVERSE else start + t
         score = tl.load(s + row * H + heads, mask=some, other=0.0).to(tl.float32)
         value = tl.load(v + row * H * D + place, mask=inside, other=0.0).to(tl.float32)
@@ -87,7 +90,7 @@ def scan(
 def scan_back(
     s, v, decay, bonus, mean, lse, dy, ds, dv, dfall, down, order, cu_seqlens, H, D,
     DECAY: tl.constexpr, BONUS: tl.constexpr, REVERSE: tl.constexpr,
-    BH: tl.constexpr, BD: tl.constexpr,
+    BH: tl.constexpr, BD: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """dfall and down [N, H]: each segment's share of the gradients of decay and bonus."""
     segment, start, end = _segment(order, cu_seqlens)
@@ -106,7 +109,7 @@ def scan_back(
     dtotal = tl.zeros([BH], tl.float32)
     fall_share = tl.zeros([BH], tl.float32)
     own_share = tl.zeros([BH], tl.float32)
-    for step in tl.range(0, end - start, num_stages=3):
+    for step in tl.range(0, end - start, num_stages=STAGES):
         t = end - start - 1 - step
         row = end - 1 - t if REVERSE else start + t
         score = tl.load(s + row * H + heads, mask=some, other=0.0).to(tl.float32)
@@ -217,7 +220,11 @@ def softmax_scan(
     reverse: bool,
 ) -> Tensor:
     keep = _needs_gradient(s, v, decay, bonus)
-    out: Tensor = _Scan.apply(s.contiguous(), v.contiguous(), decay, bonus, packed, reverse, keep)
+    if v.shape[2] > 1:
+        # a few scores of 2 bytes are too narrow a load to be fetched ahead: every step would wait
+        s = s.float()
+    given = [None if x is None else x.contiguous() for x in (s, v, decay, bonus)]
+    out: Tensor = _Scan.apply(*given, packed, reverse, keep)
     return out
 
 
@@ -241,11 +248,12 @@ class _Scan(torch.autograd.Function):
             lse = torch.empty_like(s, dtype=torch.float32)
         if v.numel():
             grid, tile = _scan_grid(packed, v)
-            scan[grid](
-                s, v, decay, bonus, out, mean, lse, packed.order, packed.cu_seqlens, *v.shape[1:],
-                DECAY=decay is not None, BONUS=bonus is not None, REVERSE=reverse,
-                KEEP=keep, KEEP_MEAN=keep_mean, **tile,
-            )  # fmt: skip
+            with torch.cuda.device_of(v):
+                scan[grid](
+                    s, v, decay, bonus, out, mean, lse, packed.order, packed.cu_seqlens,
+                    *v.shape[1:], DECAY=decay is not None, BONUS=bonus is not None,
+                    REVERSE=reverse, KEEP=keep, KEEP_MEAN=keep_mean, STAGES=STAGES, **tile,
+                )  # fmt: skip
         ctx.save_for_backward(s, v, decay, bonus, mean, lse)
         ctx.packed, ctx.reverse = packed, reverse
         return out
@@ -262,11 +270,12 @@ class _Scan(torch.autograd.Function):
         )
         if v.numel():
             grid, tile = _scan_grid(packed, v)
-            scan_back[grid](
-                s, v, decay, bonus, mean, lse, dy.contiguous(), ds, dv, dfall, down,
-                packed.order, packed.cu_seqlens, H, D,
-                DECAY=decay is not None, BONUS=bonus is not None, REVERSE=ctx.reverse, **tile,
-            )  # fmt: skip
+            with torch.cuda.device_of(v):
+                scan_back[grid](
+                    s, v, decay, bonus, mean, lse, dy.contiguous(), ds, dv, dfall, down,
+                    packed.order, packed.cu_seqlens, H, D, DECAY=decay is not None,
+                    BONUS=bonus is not None, REVERSE=ctx.reverse, STAGES=STAGES_BACK, **tile,
+                )  # fmt: skip
         ddecay = None if decay is None or dfall is None else dfall.sum(0).to(decay.dtype)
         dbonus = None if bonus is None or down is None else down.sum(0).to(bonus.dtype)
         return ds, dv, ddecay, dbonus, None, None, None
@@ -297,9 +306,11 @@ class _Pool(torch.autograd.Function):
         out = torch.empty(N, H, D, device=v.device, dtype=torch.float32)
         lse = torch.empty(N, H, device=v.device, dtype=torch.float32) if keep else None
         if out.numel():
-            pool[N, H](
-                s, v, out, lse, packed.order, packed.cu_seqlens, H, D, KEEP=keep, **_pool_tile(D)
-            )
+            with torch.cuda.device_of(v):
+                pool[N, H](
+                    s, v, out, lse, packed.order, packed.cu_seqlens, H, D,
+                    KEEP=keep, **_pool_tile(D),
+                )  # fmt: skip
         ctx.save_for_backward(s, v, out, lse)
         ctx.packed = packed
         return out
@@ -311,10 +322,11 @@ class _Pool(torch.autograd.Function):
         (_, H, D), packed = v.shape, ctx.packed
         ds, dv = torch.empty_like(s), torch.empty_like(v)
         if v.numel():
-            pool_back[len(packed), H](
-                s, v, out, lse, dy.contiguous(), ds, dv, packed.order, packed.cu_seqlens, H, D,
-                **_pool_tile(D),
-            )  # fmt: skip
+            with torch.cuda.device_of(v):
+                pool_back[len(packed), H](
+                    s, v, out, lse, dy.contiguous(), ds, dv, packed.order, packed.cu_seqlens,
+                    H, D, **_pool_tile(D),
+                )  # fmt: skip
         return ds, dv, None, None
 
 
@@ -337,13 +349,16 @@ def variants() -> list[Variant]:
         options = {"num_warps": tile.pop("num_warps")}
         types = table | kept | dict.fromkeys(("s", "v", "out", "dy", "ds", "dv"), f"*{dtype}")
         pooled = types | {"out": "*fp32", "dy": "*fp32"}
+        types |= {"s": "*fp32", "ds": "*fp32"}
         if wkv:
             types |= dict.fromkeys(("decay", "bonus", "dfall", "down"), "*fp32")
         flags = tile | {"DECAY": wkv, "BONUS": wkv, "REVERSE": wkv}
         keep, name = {"KEEP": True, "KEEP_MEAN": True}, f"{'wkv' if wkv else 'plain'} {dtype}"
         found += [
-            _variant(f"scan {name}", scan, types, flags | keep, options),
-            _variant(f"scan_back {name}", scan_back, types, flags, options),
+            _variant(f"scan {name}", scan, types, flags | keep | {"STAGES": STAGES}, options),
+            _variant(
+                f"scan_back {name}", scan_back, types, flags | {"STAGES": STAGES_BACK}, options
+            ),
             _variant(f"pool {dtype}", pool, pooled, _pool_tile(D) | {"KEEP": True}, {}),
             _variant(f"pool_back {dtype}", pool_back, pooled, _pool_tile(D), {}),
         ]

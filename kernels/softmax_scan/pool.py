@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import BadArguments
 from ..dispatch import choose
+from ..packing import on_one_device
 from .reference import attention_pool as reference
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def attention_pool(s: Tensor, v: Tensor, packed: Packed) -> Tensor:
     Raises BadArguments for shapes that do not fit.
     """
     check_scores(s, v, packed)
+    on_one_device("attention_pool", packed, s, v)
     backend = choose("attention_pool", v, ("triton", "torch"))
     if backend == "triton":
         from .fused import attention_pool as fused

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import BadArguments
 from ..dispatch import choose
+from ..packing import on_one_device
 from .pool import check_scores
 from .reference import softmax_scan as reference
 
@@ -41,6 +42,7 @@ def softmax_scan(
     for name, values in (("decay", decay), ("bonus", bonus)):
         if values is not None and values.shape != s.shape[1:]:
             raise BadArguments(f"{name} is {list(values.shape)}, not [{s.shape[1]} heads]")
+    on_one_device("softmax_scan", packed, s, v, decay, bonus)
     backend = choose("softmax_scan", v, ["triton"])
     if backend == "triton":
         from .fused import softmax_scan as fused

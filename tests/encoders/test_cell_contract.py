@@ -143,6 +143,16 @@ class TestMixer:
         assert x.grad.isfinite().all()
         assert all(parameter.grad.isfinite().all() for parameter in mixer.parameters())
 
+    def test_autocast_to_bfloat16_changes_little(self, cell: str) -> None:
+        mixer, packed = made(cell, bidirectional=True), pack_lengths([40, 0, 1, 17])
+        x = inputs(packed.tokens)
+        expected = mixer(x, packed)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = mixer(x, packed)
+        assert rms(found - expected) <= 0.03 * rms(expected)
+        found.float().square().sum().backward()
+        assert all(parameter.grad.isfinite().all() for parameter in mixer.parameters())
+
     def test_passages_of_no_and_of_one_token(self, cell: str) -> None:
         mixer = made(cell, bidirectional=True)
         assert mixer(inputs(0), pack_lengths([])).shape == (0, WIDTH)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from tamis.encoders.recurrent.cells.gla import GLA
+from tamis.encoders.recurrent.cells.heads import head_width
 from tamis.encoders.recurrent.cells.hgrn2 import HGRN2
 from tamis.encoders.recurrent.cells.linear_attention import LinearAttention
-from tamis.encoders.recurrent.cells.matrix_layer import head_width
 from tamis.encoders.recurrent.cells.mlstm import MLSTM
 from tamis.encoders.recurrent.cells.retnet import RetNet
 from tamis.encoders.recurrent.cells.rwkv6 import RWKV6
@@ -176,8 +176,16 @@ def test_retnet_is_its_equations(bidirectional: bool) -> None:
             outs.append(o / np.sqrt((o**2).mean(1, keepdims=True) + 1e-6))
         states = torch.from_numpy(np.concatenate(outs, 1) * silu(gate))
         expected.append(mixer.out(states).detach())
-    # the cell keeps its angles and decays in float32
+    # the cell has its angles and decays in float32
     torch.testing.assert_close(found, torch.cat(expected), rtol=1e-5, atol=1e-5)
+
+
+def test_retnet_in_bfloat16_turns_by_exact_angles() -> None:
+    mixer = made(RetNet).float()
+    x, packed = words(300).float(), pack_lengths([300])
+    expected = mixer(x, packed)
+    error = mixer.bfloat16()(x.bfloat16(), packed) - expected
+    assert error.square().mean() <= 0.03**2 * expected.square().mean()
 
 
 def xlstm_layer(branch: Any) -> Any:
@@ -298,7 +306,7 @@ def test_hgrn2_forgets_less_in_deeper_layers() -> None:
 
 
 def test_cells_start_as_their_authors_start_them() -> None:
-    decays = RetNet(128).log_decay.exp()
+    decays = RetNet(128).log_decay().exp()
     torch.testing.assert_close(decays, 1 - 2.0 ** -torch.arange(5.0, 9.0))
     rates = RWKV6(64, layer=0, layers=4).branches[1].decay
     assert rates[[0, -1]].tolist() == [-6, -1]

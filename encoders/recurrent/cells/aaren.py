@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ....kernels.softmax_scan import softmax_scan
 from ..mixer import Mixer
+from .heads import head_width
 
 if TYPE_CHECKING:
     from ....kernels.packing import Packed
@@ -40,7 +41,7 @@ class _Branch(nn.Module):
     def __init__(self, width: int, *, reverse: bool) -> None:
         super().__init__()
         self.reverse = reverse
-        channels = max(size for size in range(1, 33) if width % size == 0)
+        channels = head_width(width)
         self.query = nn.Parameter(torch.randn(width // channels, channels) * channels**-0.5)
         self.key = nn.Linear(width, width, bias=False)  # a bias adds the same to every score
         self.value = nn.Linear(width, width)

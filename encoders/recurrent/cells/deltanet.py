@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ....kernels.delta_rule import delta_rule
 from ..mixer import Mixer
+from .heads import head_width
 from .short_convolution import ShortConvolution
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class DeltaBranch(nn.Module):
     ) -> None:
         super().__init__()
         self.reverse, self.steps, self.most = reverse, steps, most
-        self.head = max(size for size in range(1, 33) if width % size == 0)
+        self.head = head_width(width)
         self.heads = heads = width // self.head
         # q, then the keys of all steps, then their values
         channels = (1 + 2 * steps) * width

@@ -32,7 +32,9 @@ class _Branch(MatrixBranch):
         else:
             first, below, above = self.shares.log_softmax(0).tensor_split([1, self.layer + 1])
             bound, rest = below.logsumexp(0), torch.cat([first, above]).logsumexp(0)
-            log_decay, k = torch.logaddexp(bound, rest + logsigmoid(f)), rest.exp() * (-f).sigmoid()
+            log_decay = torch.logaddexp(bound, rest + logsigmoid(f))
+            # under autocast the shares stay float32
+            k = (rest.exp() * torch.sigmoid(-f)).to(v.dtype)
         q, k, v, log_decay = (
             y.view(len(x), self.heads, self.head) for y in (nn.functional.silu(q), k, v, log_decay)
         )

@@ -9,18 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ..mixer import Mixer
+from .heads import head_width
 
 if TYPE_CHECKING:
     from ....kernels.matrix_state import Direction
     from ....kernels.packing import Packed
-
-_WIDEST_HEAD = 32
-
-
-def head_width(width: int, *, even: bool = False) -> int:
-    """32, or the widest divisor of the width below that; an even one where halves are needed."""
-    sizes = range(2 if even else 1, _WIDEST_HEAD + 1, 2 if even else 1)
-    return max(size for size in sizes if width % size == 0)
 
 
 class MatrixBranch(nn.Module, ABC):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ....kernels.matrix_state import matrix_state
 from ..mixer import Mixer
-from .matrix_layer import head_width
+from .heads import head_width
 
 if TYPE_CHECKING:
     from ....kernels.matrix_state import Direction
@@ -27,9 +27,6 @@ class RetNet(Mixer):
     as wide. No biases.
     """
 
-    angles: Tensor
-    log_decay: Tensor
-
     def __init__(
         self, width: int, *, bidirectional: bool = True, layer: int = 0, layers: int = 1
     ) -> None:
@@ -41,16 +38,24 @@ class RetNet(Mixer):
         self.into = nn.Linear(width, 4 * width, bias=False)
         self.norm = nn.RMSNorm(self.head, eps=1e-6, elementwise_affine=False)
         self.out = nn.Linear(width, width, bias=False)
-        angles = 10000.0 ** -torch.linspace(0, 1, self.head // 2)
-        self.register_buffer("angles", angles, persistent=False)
-        log_decay = torch.log1p(-(2.0 ** (-5.0 - torch.arange(self.heads))))
-        self.register_buffer("log_decay", log_decay, persistent=False)
+
+    def log_decay(self, device: torch.device | str = "cpu") -> Tensor:
+        """[heads] float32."""
+        heads = torch.arange(self.heads, dtype=torch.float32, device=device)
+        return torch.log1p(-(2.0 ** (-5.0 - heads)))
+
+    def angles(self, device: torch.device) -> Tensor:
+        """[head / 2] float32, no buffer: rounded with a bfloat16 model, turns would be off by half
+        a radian after a few hundred tokens."""
+        return 10000.0 ** -torch.linspace(0, 1, self.head // 2, dtype=torch.float32, device=device)
 
     def forward(self, x: Tensor, packed: Packed) -> Tensor:
         q, k, v, gate = self.into(x).view(len(x), 4, self.heads, self.head).unbind(1)
-        turn = packed.positions[:, None, None] * self.angles
+        turn = packed.positions[:, None, None] * self.angles(x.device)
         q, k = _turned(q, turn), _turned(k, turn) * self.head**-0.5
-        o = matrix_state(q, k, v, packed, log_decay=self.log_decay, direction=self.direction)
+        o = matrix_state(
+            q, k, v, packed, log_decay=self.log_decay(x.device), direction=self.direction
+        )
         out: Tensor = self.out((self.norm(o) * nn.functional.silu(gate)).flatten(1))
         return out
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ....kernels.bi_gated_scan import bi_gated_scan
 from ....kernels.depthwise_conv import depthwise_conv
 from ..mixer import Mixer
+from .heads import head_width
 
 if TYPE_CHECKING:
     from ....kernels.packing import Packed
@@ -37,7 +38,7 @@ class RGLRU(Mixer):
         del layer, layers
         self.directions = 2 if bidirectional else 1
         channels = width // self.directions
-        block = max(size for size in range(1, 33) if channels % size == 0)
+        block = head_width(channels)
         self.branch = nn.Linear(width, width)
         self.into = nn.Linear(width, width)
         # tap 3 meets the word itself, tap 0 the third before it in the direction's walk

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from ....kernels.dense_recurrence.cells import GATES
 from ..mixer import Mixer
 from .dense_layer import DenseLayer
+from .heads import head_width
 
 if TYPE_CHECKING:
     from ....kernels.packing import Packed
 
 _FORGET = GATES["slstm"].index("forget")
-_WIDEST_HEAD = 32
 
 
 class SLSTM(Mixer):
@@ -36,7 +36,7 @@ class SLSTM(Mixer):
         super().__init__()
         dirs = 2 if bidirectional else 1
         hidden = width // dirs
-        head = max(d for d in range(1, min(hidden, _WIDEST_HEAD) + 1) if hidden % d == 0)
+        head = head_width(hidden)
         heads = hidden // head
         self.recurrence = DenseLayer("slstm", width, hidden, dirs=dirs, heads=heads)
         self.norm = nn.GroupNorm(dirs * heads, width)
