@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
+
+# Without a GPU Triton kernels are interpreted. This must be said before anything imports triton,
+# as other rooms' tests do through their libraries: half of it would already be compiled.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

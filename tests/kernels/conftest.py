@@ -1,16 +1,12 @@
-"""Where there is no GPU, Triton kernels are interpreted: the variable must precede triton."""
+"""Fixtures of the kernels' tests: where they can run, and how two results are compared."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
-
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"
 
 Compare = Callable[[Tensor, Tensor, float], None]
 
