@@ -19,6 +19,10 @@ class Progress(Protocol):
         """``total`` is in items, None when it is not known yet."""
         ...
 
+    def note(self, words: str) -> None:
+        """How the stage that is open fares, beside how far it is."""
+        ...
+
 
 class Silent:
     """Progress that nobody watches."""
@@ -26,3 +30,6 @@ class Silent:
     def stage(self, name: str, total: int | None) -> AbstractContextManager[Advance]:
         del name, total
         return nullcontext(lambda _done: None)
+
+    def note(self, words: str) -> None:
+        del words

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..core.errors import BadArguments, BadData
+from ..core.fingerprints import of_value
 from ..core.hub import load_model
 from ..core.protocols import Encoded, Encoder, EncoderCard
 from .model_files import fingerprint_of_model, model_folder
@@ -41,7 +42,8 @@ class TransformerEncoder(Encoder):
     Vectors equal ``SentenceTransformer.encode_query`` and ``encode_document`` to 1e-5; those of a
     model whose similarity is cosine (sentence-transformers' default) but which does not normalise
     are brought to unit length, as an index ranks by inner product. BadData for euclidean and
-    manhattan. Weights are read from safetensors only; code that lies in a model folder is run
+    manhattan. ``precision="bf16"`` multiplies in bfloat16 (1.6 times faster on a CPU that has it;
+    cosine to the exact vector .99998). Weights are read from safetensors only; code that lies in a model folder is run
     only when ``trust_remote_code`` is set. MissingResource when the model cannot be had.
     """
 
@@ -51,9 +53,15 @@ class TransformerEncoder(Encoder):
         *,
         name: str | None = None,
         device: str = "cpu",
+        precision: Literal["fp32", "bf16"] = "fp32",
         trust_remote_code: bool = False,
     ) -> None:
+        self._precision = precision
         self._model, self._folder = _load(str(model), device, trust_remote_code)
+        if device == "cpu" and precision == "fp32":
+            from ..kernels.packed_linear.onednn import pack_linears
+
+            pack_linears(self._model)
         self._device = device
         self._similarity = _similarity(self._model)
         self._prefix = {role: self._prompt(role) for role in _PROMPTS}
@@ -123,7 +131,12 @@ class TransformerEncoder(Encoder):
         return encodings, np.array(counts, np.int32)
 
     def _forward(self, encodings: list[Any]) -> Float32Array:
-        """Vectors of one batch, [len(encodings), dim].
+        """Vectors of one batch, [len(encodings), dim]."""
+        out: Float32Array = self._outputs(encodings)["sentence_embedding"].float().cpu().numpy()
+        return out
+
+    def _outputs(self, encodings: list[Any]) -> dict[str, Any]:
+        """All that sentence-transformers' modules make of one batch.
 
         Padded on the right, whatever the tokenizer's habit: padding on the left moves the positions
         of a text's tokens, so that its vector would depend on what it was batched with.
@@ -142,10 +155,13 @@ class TransformerEncoder(Encoder):
             features["attention_mask"][row, :n] = 1
             if "token_type_ids" in wanted:
                 features["token_type_ids"][row, :n] = encoding.type_ids
-        with torch.inference_mode():
+        half = torch.autocast(
+            self._device.partition(":")[0], torch.bfloat16, enabled=self._precision == "bf16"
+        )
+        with torch.inference_mode(), half:
             tensors = {key: torch.from_numpy(x).to(self._device) for key, x in features.items()}
-            out: Float32Array = self._model(tensors)["sentence_embedding"].float().cpu().numpy()
-        return out
+            outputs: dict[str, Any] = self._model(tensors)
+        return outputs
 
     def _slow_vectors(self, texts: Sequence[str], role: Role) -> Float32Array:
         """Through sentence-transformers' own loop: for models without a fast tokenizer."""
@@ -187,6 +203,8 @@ class TransformerEncoder(Encoder):
 
     def _describe(self, name: str) -> EncoderCard:
         fingerprint, weights = fingerprint_of_model(self._folder)
+        if self._precision != "fp32":
+            fingerprint = of_value([fingerprint, self._precision])
         modules = [type(module).__name__ for module in self._model]
         pooling = next((m for m in self._model if type(m).__name__ == "Pooling"), None)
         mode = getattr(pooling, "pooling_mode", None) or _older_pooling_mode(pooling)
@@ -252,10 +270,6 @@ def _load(model: str, device: str, trust_remote_code: bool) -> tuple[Any, Path]:
         from_folder,
         "name a local folder with safetensors weights, or go online once to fetch it",
     )
-    if device == "cpu":
-        from ..kernels.packed_linear.onednn import pack_linears
-
-        pack_linears(loaded)
     return loaded, folder
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 INDEX = "index"
 LEXICAL = "lexical"
+ENCODER = "encoder"
+"""A model folder of ours: the passages' encoder, adapted to their corpus."""
 
 
 class IndexFolder:
@@ -91,6 +93,14 @@ class IndexFolder:
         for name in self._files.names(f"{LEXICAL}/"):
             self._files.whole(name)
         return open_lexical(LexicalSettings.from_json(settings), self.path / LEXICAL)
+
+    @cached_property
+    def adapted_encoder(self) -> Path | None:
+        """The folder of the encoder adapted to this corpus, verified; None when there is none."""
+        names = self._files.names(f"{ENCODER}/") if self.manifest else []
+        for name in names:
+            self._files.whole(name)
+        return self.path / ENCODER if names else None
 
     @cached_property
     def passages(self) -> Passages:

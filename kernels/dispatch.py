@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 import torch
 
 from ..core.errors import BadArguments
-from .native.library import library
+from .native.loading import library
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -21,6 +21,7 @@ from ..index.lexical import LexicalSettings, build_lexical, check_engine
 from ..index.passages import NAME as PASSAGES
 from ..index.passages import PassageTable
 from ..index.recipes import parse_recipe
+from .asymmetric import OWN, choose_query_encoder
 from .components import encoder as load_encoder
 from .intake import take_in
 from .opening import open_index
@@ -41,6 +42,7 @@ def build(
     folder: str | Path,
     *,
     encoder: str | Encoder = "minilm",
+    query_encoder: str | Encoder | None = None,
     lexical: Literal["bm25s", "lucene", "none"] = "bm25s",
     k1: float = 0.9,
     b: float = 0.4,
@@ -55,11 +57,15 @@ def build(
 ) -> Index:
     """Build an index folder from a corpus and open it.
 
+    ``query_encoder`` is for queries alone and must share the space of ``encoder``; "own" is
+    ``encoder`` itself. Where none is given, queries to a student of MiniLM are MiniLM's own, if it
+    is installed.
+
     Works in ``FOLDER.building``; killed, it resumes when the same call is made again, and loses
     at most the ``shard_rows`` passages it was encoding. ``on_error="skip"`` leaves out what is
     malformed and lists it in ``FOLDER.skipped.jsonl``. Raises BadArguments (the index exists),
-    BadData (the corpus has errors, or no passage), MissingResource, MissingDependency,
-    FailedWhileRunning (disk full, another build is running).
+    BadData (the corpus has errors, or no passage), Mismatch (the encoders may not meet),
+    MissingResource, MissingDependency, FailedWhileRunning (disk full, another build is running).
     """
     recipe = parse_recipe(ann)
     settings = None if lexical == "none" else LexicalSettings(lexical, k1=k1, b=b)
@@ -74,6 +80,8 @@ def build(
     watched = progress or Silent()
     with Workplace(Path(folder), overwrite=overwrite) as place:
         loaded = load_encoder(encoder, device=device) if isinstance(encoder, str) else encoder
+        asked = OWN if query_encoder == encoder else query_encoder
+        queries = choose_query_encoder(asked, loaded, device=device)
         skipped_file = place.goal.with_name(f"{place.goal.name}.skipped.jsonl")
         taken = take_in(source, place.draft, on_error, skipped_file, watched)
         table = PassageTable(place.draft / PASSAGES, taken.batches, taken.rows, None)
@@ -85,7 +93,7 @@ def build(
             _index_words(settings, table, place.draft, watched)
         Manifest(
             passage_encoder=loaded.card,
-            query_encoder=loaded.card,
+            query_encoder=queries.card,
             counts=_counts(taken, shards),
             corpus={"source": _name(source.source), "format": source.format},
             ann=report.to_json(),
@@ -94,7 +102,7 @@ def build(
             files=_records(place.draft),
         ).write(place.draft)
         place.publish()
-    return open_index(place.goal, encoder=loaded, device=device)
+    return open_index(place.goal, encoder=loaded, query_encoder=queries, device=device)
 
 
 def _index_vectors(

@@ -18,6 +18,7 @@ from .commands.eval import evaluate
 from .commands.export import export
 from .commands.info import info
 from .commands.search import search
+from .commands.train import train
 
 app = typer.Typer(
     name="tamis",
@@ -34,6 +35,7 @@ app.command("check")(check)
 app.command("info")(info)
 app.command("export")(export)
 app.command("demo")(demo)
+app.add_typer(train, name="train")
 
 
 def _version(wanted: bool) -> None:

@@ -31,6 +31,15 @@ def encoder(name: str, *, device: str = "cpu") -> Encoder:
     return TransformerEncoder(name, device=device)
 
 
+def query_encoder(name: str, *, device: str = "cpu") -> Encoder:
+    """As ``encoder``, for queries alone: minilm on the CPU comes without torch, with its card."""
+    if name == "minilm" and device == "cpu":
+        from ..encoders.minilm_numpy import MiniLMNumpy
+
+        return MiniLMNumpy()
+    return encoder(name, device=device)
+
+
 def _from_folder(folder: Path, device: str) -> Encoder:
     if kind_of(folder) is not None:
         return load_own(folder, device=device)

@@ -7,16 +7,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ..core.errors import BadArguments, Mismatch
+from ..core.errors import (
+    BadArguments,
+    Mismatch,
+    MissingDependency,
+    MissingResource,
+    UnknownComponent,
+)
 from ..core.records import Query
+from ..encoders.recurrent.kinds import load_encoder as load_folder
 from ..index.folder import IndexFolder
-from .components import encoder as load_encoder
+from .asymmetric import OWN, check_they_meet
+from .components import query_encoder as load_encoder
 from .retrievers import DenseRetriever, LexicalRetriever
 from .search import Search
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..core.manifest import Manifest
     from ..core.protocols import Encoder, EncoderCard, Reranker
     from ..core.records import Hit
     from ..index.passages import Passages
@@ -30,14 +39,15 @@ def open_index(
     folder: Path | str,
     *,
     encoder: str | Encoder | None = None,
-    query_encoder: str | None = None,
+    query_encoder: str | Encoder | None = None,
     device: str = "cpu",
 ) -> Index:
     """An index folder, ready to search. Nothing is loaded before it is needed.
 
     ``encoder`` is, or names, the encoder of a foreign (Pyserini) index; for one of ours it must
-    be the one that built it. ``query_encoder`` encodes queries instead, and must share the index's
-    space. Raises MissingResource, CorruptFile, and, at the first dense search, Mismatch.
+    be the one that built it. Queries are encoded by ``query_encoder``, which must share the
+    index's space ("own" is the encoder of its passages), or else by the one on its manifest.
+    Raises MissingResource, CorruptFile, and, at the first dense search, Mismatch.
     """
     opened = IndexFolder(Path(folder), device=device, foreign=encoder is not None)
     return Index(opened, encoder, query_encoder, device)
@@ -50,7 +60,7 @@ class Index:
         self,
         folder: IndexFolder,
         encoder: str | Encoder | None,
-        query_encoder: str | None,
+        query_encoder: str | Encoder | None,
         device: str,
     ) -> None:
         self.folder = folder
@@ -68,39 +78,72 @@ class Index:
     @cached_property
     def encoder(self) -> Encoder:
         """The query encoder, loaded and compared with what the manifest says."""
-        manifest = self.folder.manifest
-        named = self._named
-        if isinstance(named, str):
-            named = load_encoder(named, device=self._device)
-        if named is not None:
-            if manifest is not None:
-                self._same(named.card, manifest.passage_encoder)
-            if manifest is None or self._query_encoder is None:
-                return named
-        assert manifest is not None, "a folder without a manifest opens with an encoder only"
-        name = self._query_encoder or manifest.query_encoder.name
-        loaded = load_encoder(name, device=self._device)
-        if self._query_encoder is None:
-            self._same(loaded.card, manifest.query_encoder)
-        elif loaded.card.space != manifest.space:
-            raise Mismatch(
-                f"{self.folder.path} holds vectors of {manifest.passage_encoder.name} (space "
-                f"{manifest.space[:12]}…), query encoder {name} lives in another space "
-                f"({loaded.card.space[:12]}…): their products mean nothing"
-            )
+        manifest, asked = self.folder.manifest, self._query_encoder
+        if manifest is None or self._named is not None:
+            passages = self._own.card  # whoever is named is compared, though another may ask
+        else:
+            passages = manifest.passage_encoder
+        if asked == OWN or (asked is None and manifest is None):
+            return self._own
+        if asked is None:
+            assert manifest is not None, "the case above"
+            return self._recorded(manifest)
+        loaded = load_encoder(asked, device=self._device) if isinstance(asked, str) else asked
+        check_they_meet(loaded.card, passages, str(self.folder.path))
         return loaded
+
+    @cached_property
+    def _own(self) -> Encoder:
+        """The encoder of the passages: from the index itself if it was adapted to its corpus."""
+        manifest, named = self.folder.manifest, self._named
+        if manifest is None:
+            assert named is not None, "a folder without a manifest opens with an encoder only"
+            return load_encoder(named, device=self._device) if isinstance(named, str) else named
+        expected = manifest.passage_encoder
+        named = named or expected.name
+        if named == expected.name and self.folder.adapted_encoder is not None:
+            named = load_folder(self.folder.adapted_encoder, device=self._device, name=named)
+        elif isinstance(named, str):
+            named = load_encoder(named, device=self._device)
+        self._same(named.card, expected)
+        return named
+
+    def _recorded(self, manifest: Manifest) -> Encoder:
+        """The query encoder on the manifest; every failure names the way around it."""
+        expected, passages = manifest.query_encoder, manifest.passage_encoder
+        if expected.fingerprint == passages.fingerprint:
+            return self._own
+        way_out = f"search with --query-encoder {OWN}, which is {passages.name}"
+        try:
+            found = load_encoder(expected.name, device=self._device)
+        except (MissingDependency, MissingResource, UnknownComponent) as failure:
+            raise type(failure)(
+                f"{self.folder.path} has its queries encoded by {expected.name}; {failure}; "
+                f"or {way_out}"
+            ) from failure
+        if found.card.fingerprint != expected.fingerprint:
+            raise Mismatch(
+                f"{self.folder.path} was built for queries of {expected.name} "
+                f"({expected.fingerprint[:12]}…); {found.card.name} is another encoder now "
+                f"({found.card.fingerprint[:12]}…): {way_out}, or rebuild"
+            )
+        return found
 
     def _same(self, found: EncoderCard, expected: EncoderCard) -> None:
         if found.fingerprint != expected.fingerprint:
+            adapted = self.folder.adapted_encoder is not None
             raise Mismatch(
                 f"{self.folder.path} was built with encoder {expected.name} "
-                f"({expected.fingerprint[:12]}…, {expected.dim} dimensions), not with {found.name} "
-                f"({found.fingerprint[:12]}…, {found.dim} dimensions): search with --encoder "
-                f"{expected.name}, or rebuild"
+                f"({expected.fingerprint[:12]}…, {expected.dim} dimensions"
+                f"{', adapted to its corpus' if adapted else ''}), not with {found.name} "
+                f"({found.fingerprint[:12]}…, {found.dim} dimensions): "
+                f"{'leave --encoder out' if adapted else f'search with --encoder {expected.name}'}"
+                f", or rebuild"
             )
 
     def dense(self, k: int = FIRST_STAGE) -> DenseRetriever:
-        return DenseRetriever(self.folder.dense, self.encoder, self.passages, k)
+        encoder = self.encoder  # a wrong one is told before a large index is read
+        return DenseRetriever(self.folder.dense, encoder, self.passages, k)
 
     def lexical(self, k: int = FIRST_STAGE) -> LexicalRetriever:
         return LexicalRetriever(self.folder.lexical, self.passages, k)

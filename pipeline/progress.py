@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..core.progress import Advance
 
@@ -18,10 +18,17 @@ _SECONDS_BETWEEN_LINES = 30
 class Bars:
     """A bar per stage on a terminal; on a pipe, a line now and then and when the stage ends."""
 
+    def __init__(self) -> None:
+        self._note = ""
+
+    def note(self, words: str) -> None:
+        self._note = words
+
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Advance]:
+        self._note = ""
         if not sys.stderr.isatty():
-            yield from _lines(name, total)
+            yield from _lines(name, total, lambda: self._note)
             return
         from rich.console import Console
         from rich.progress import (
@@ -41,10 +48,11 @@ class Bars:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
         )
         with Progress(*columns, console=Console(stderr=True)) as bars:
-            task = bars.add_task(name, total=total)
-            yield _in_steps(lambda done: bars.advance(task, done))
+            task = bars.add_task(name, total=total, note="")
+            yield _in_steps(lambda done: bars.update(task, advance=done, note=self._note))
             if total is None:
                 bars.update(task, total=bars.tasks[0].completed)
 
@@ -63,7 +71,7 @@ def _in_steps(advance: Advance, every: int = 64) -> Advance:
     return step
 
 
-def _lines(name: str, total: int | None) -> Iterator[Advance]:
+def _lines(name: str, total: int | None, note: Callable[[], str]) -> Iterator[Advance]:
     start = told = time.perf_counter()
     count = 0
 
@@ -73,7 +81,9 @@ def _lines(name: str, total: int | None) -> Iterator[Advance]:
         now = time.perf_counter()
         if now - told >= _SECONDS_BETWEEN_LINES:
             told = now
-            print(f"{name}: {_so_far(count, total, now - start)}", file=sys.stderr, flush=True)
+            words = f"; {note()}" if note() else ""
+            told_so = f"{name}: {_so_far(count, total, now - start)}{words}"
+            print(told_so, file=sys.stderr, flush=True)
 
     yield step
     seconds = time.perf_counter() - start

@@ -46,10 +46,11 @@ def check_index(path: Path, encoder: str | None = None) -> Report:
 
 def _wrong_encoder(path: Path, encoder: str) -> list[Finding]:
     """Nothing, or why this encoder must not search the index."""
+    from .asymmetric import OWN
     from .opening import open_index
 
     try:
-        open_index(path, encoder=encoder).dense(k=1)
+        open_index(path, encoder=encoder, query_encoder=OWN).dense(k=1)
     except TamisError as failure:
         return [_finding("encoder", failure)]
     return []

@@ -11,12 +11,17 @@ from ...kernels.bi_gated_scan import bi_gated_scan
 from ...kernels.folded.weights import FoldedWeights, Layer, TokenTable
 from ...kernels.segment_pool import segment_pool
 from ..recurrent.text_model import TextModel
+from .half_product import half_product
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from ...kernels.packing import Packed
     from .spec import FoldedSpec
+
+    Product = Callable[[Tensor, Tensor], Tensor]
 
 _EPSILON = 1e-6
 _EXACT = ("embedding", "embedding_scale", "weight")
@@ -34,11 +39,14 @@ class FoldedLayer(nn.Module):
         self.states = None if first else nn.Parameter(torch.empty(spec.width, 2 * spec.width))
         self.gain = nn.Parameter(torch.empty(spec.width))
 
-    def forward(self, embedded: Tensor, below: Tensor | None, packed: Packed) -> Tensor:
-        """embedded [tokens, rank], below [tokens, width] or None, to [tokens, width]."""
-        u = torch.addmm(self.bias, embedded, self.tokens)
+    def forward(
+        self, embedded: Tensor, place: Tensor, below: Tensor | None, packed: Packed, product: Product
+    ) -> Tensor:
+        """embedded [different pieces, rank], place [tokens] of each token in it, below [tokens,
+        width] or None, to [tokens, width]."""
+        u = nn.functional.embedding(place, product(embedded, self.tokens) + self.bias)
         if below is not None and self.states is not None:
-            u = torch.addmm(u, below, self.states)
+            u = u + product(below, self.states)
         hidden = bi_gated_scan(u.view(len(u), 2, 2, len(self.gain) // 2), "mingru", packed)
         return nn.functional.rms_norm(hidden, self.gain.shape, self.gain, _EPSILON)
 
@@ -54,10 +62,13 @@ class FoldedModel(TextModel):
     spec: FoldedSpec
     base: nn.Parameter | None
     output: nn.Parameter | None
+    in_bfloat16: bool
+    """Multiply in bfloat16: for training on a CPU."""
 
     def __init__(self, spec: FoldedSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.in_bfloat16 = False
         self.embedding = nn.Parameter(torch.zeros(spec.vocabulary, spec.rank))
         self.weight = nn.Parameter(torch.ones(spec.vocabulary))
         same = spec.rank == spec.dim
@@ -70,15 +81,26 @@ class FoldedModel(TextModel):
         self.register_load_state_dict_pre_hook(_unpack_tensors)  # type: ignore[no-untyped-call]
 
     def forward(self, ids: Tensor, packed: Packed) -> Tensor:
-        embedded = nn.functional.embedding(ids, self.embedding)
-        base = embedded if self.base is None else embedded @ self.base
-        vectors = segment_pool(base * self.weight[ids][:, None], packed, "mean")
+        return nn.functional.normalize(self.run_means(ids, packed, packed), dim=1)
+
+    def run_means(self, ids: Tensor, packed: Packed, runs: Packed) -> Tensor:
+        """[runs, dim]: the mean over each run of tokens of what becomes, pooled over a text and
+        brought to unit length, its vector. ``runs`` cuts the texts of ``packed``.
+
+        Products with the table are made once for each different word piece of the pack.
+        """
+        product = half_product if self.in_bfloat16 else torch.mm
+        pieces, place = torch.unique(ids, return_inverse=True)
+        embedded = nn.functional.embedding(pieces, self.embedding)
+        base = embedded if self.base is None else product(embedded, self.base)
+        weighted = base * self.weight[pieces][:, None]
+        means = segment_pool(nn.functional.embedding(place, weighted), runs, "mean")
         states = None
         for layer in self.layers:
-            states = layer(embedded, states, packed)
+            states = layer(embedded, place, states, packed, product)
         if states is not None and self.output is not None:
-            vectors = vectors + segment_pool(states, packed, "mean") @ self.output
-        return nn.functional.normalize(vectors, dim=1)
+            means = means + product(segment_pool(states, runs, "mean"), self.output)
+        return means
 
     @classmethod
     def of(cls, spec: FoldedSpec, weights: FoldedWeights) -> FoldedModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import MISSING, fields
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from ...core.errors import BadArguments, BadData
 
@@ -31,7 +31,7 @@ def from_json(record: type[Record], body: object, source: str) -> Record:
         if not _fits(value, kinds[key]):
             raise BadData(f"{source}: {key!r} is {_shown(value)}, expected {kinds[key].__name__}")
     for name, field in known.items():
-        if name not in body and field.default is MISSING:
+        if name not in body and field.default is MISSING and field.default_factory is MISSING:
             raise BadData(f"{source} lacks the key {name!r}")
     try:
         return record(**body)
@@ -40,6 +40,8 @@ def from_json(record: type[Record], body: object, source: str) -> Record:
 
 
 def _fits(value: object, kind: Any) -> bool:
+    if get_origin(kind) is list:
+        return type(value) is list and all(_fits(each, *get_args(kind)) for each in value)
     if kind is float:
         return type(value) in (int, float)
     return type(value) is kind

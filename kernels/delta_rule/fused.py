@@ -17,6 +17,7 @@ import triton.language as tl
 from torch.autograd.function import once_differentiable
 
 from ..ahead_of_time import Variant
+from ..packing.in_triton import append
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
 
 _TILE = 1024  # DK x DV block of one program
 _STATES = 8  # states of a tile that the backward pass holds in registers
-
-
-@triton.jit
-def _append(values, value):
-    return values + (value,)  # noqa: RUF005 - the compiler knows no unpacking
 
 
 @triton.jit
@@ -79,17 +75,17 @@ def _forward(
             some_a = a < tl.where(alive, DK, 0)
             some_b = b < tl.where(alive, DV, 0)
             row = (start + (length - 1 - t if REVERSE else t)) * heads + head
-            qs = _append(qs, tl.load(q + row * DK + a, mask=some_a, other=0.0).to(tl.float32))
+            qs = append(qs, tl.load(q + row * DK + a, mask=some_a, other=0.0).to(tl.float32))
             if GATED:
-                gates = _append(
+                gates = append(
                     gates, tl.load(log_decay + row, mask=alive, other=0.0).to(tl.float32)
                 )
             for i in tl.static_range(STEPS):
                 # [tokens, STEPS, heads]: step i of this token
                 place = (row - head) * STEPS + i * heads + head
-                ks = _append(ks, tl.load(k + place * DK + a, mask=some_a, other=0.0).to(tl.float32))
-                vs = _append(vs, tl.load(v + place * DV + b, mask=some_b, other=0.0).to(tl.float32))
-                betas = _append(betas, tl.load(beta + place, mask=alive, other=0.0).to(tl.float32))
+                ks = append(ks, tl.load(k + place * DK + a, mask=some_a, other=0.0).to(tl.float32))
+                vs = append(vs, tl.load(v + place * DV + b, mask=some_b, other=0.0).to(tl.float32))
+                betas = append(betas, tl.load(beta + place, mask=alive, other=0.0).to(tl.float32))
         for j in tl.static_range(CHUNK):
             t = chunk * CHUNK + j
             row = (start + (length - 1 - t if REVERSE else t)) * heads + head
@@ -163,7 +159,7 @@ def _backward(
                 k_i = tl.load(k + place * DK + a, mask=some_a, other=0.0).to(tl.float32)
                 v_i = tl.load(v + place * DV + b, mask=some_b, other=0.0).to(tl.float32)
                 beta_i = tl.load(beta + place, mask=alive, other=0.0).to(tl.float32)
-                before = _append(before, S)
+                before = append(before, S)
                 error = v_i - tl.sum(S * k_i[:, None], axis=0)
                 S += (beta_i * k_i)[:, None] * error[None, :]
         for j in tl.static_range(CHUNK - 1, -1, -1):

@@ -17,6 +17,7 @@ import triton.language as tl
 from torch.autograd.function import once_differentiable
 
 from ..ahead_of_time import Variant
+from ..packing.in_triton import append
 from .discretise import discretise
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
 
 CHUNK = 8  # steps whose loads are in flight together
 _TILE = 512  # channels x states of one program
-
-
-@triton.jit
-def _append(values, value):
-    return values + (value,)  # noqa: RUF005 - the compiler knows no unpacking
 
 
 @triton.jit
@@ -72,7 +68,7 @@ def _recur(
             t = base + j
             row = start + (length - 1 - t if REVERSE else t)
             some = c < tl.where(length > t, channels, 0)
-            xs = _append(xs, tl.load(x + row * channels + c, mask=some, other=0.0).to(tl.float32))
+            xs = append(xs, tl.load(x + row * channels + c, mask=some, other=0.0).to(tl.float32))
         for j in tl.static_range(CHUNK):
             t = base + j
             row = start + (length - 1 - t if REVERSE else t)
@@ -125,10 +121,8 @@ def _accumulate(
             t = base + j
             row = start + (length - 1 - t if REVERSE else t)
             some = c < tl.where(length > t, channels, 0)
-            xs = _append(xs, tl.load(x + row * channels + c, mask=some, other=0.0).to(tl.float32))
-            dys = _append(
-                dys, tl.load(dy + row * channels + c, mask=some, other=0.0).to(tl.float32)
-            )
+            xs = append(xs, tl.load(x + row * channels + c, mask=some, other=0.0).to(tl.float32))
+            dys = append(dys, tl.load(dy + row * channels + c, mask=some, other=0.0).to(tl.float32))
         for j in tl.static_range(CHUNK):
             # s before g: it takes the state before this step, zero at a segment's first
             turned = ar * sr - ai * si + gr

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...core.errors import BadArguments
-from ..native.library import library
+from ..native.loading import library
 from .native import NativeTables
 from .plain import PlainTables
 

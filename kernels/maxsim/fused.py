@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..ahead_of_time import Variant
+from ..packing.in_triton import own_segment
 
 if TYPE_CHECKING:
     from ..packing import Packed
@@ -21,20 +22,12 @@ NOWHERE = tl.constexpr(2**31 - 1)
 
 
 @triton.jit
-def _segment(order, cu_seqlens):
-    segment = tl.load(order + tl.program_id(0)).to(tl.int64)
-    start = tl.load(cu_seqlens + segment).to(tl.int64)
-    end = tl.load(cu_seqlens + segment + 1).to(tl.int64)
-    return segment, start, end
-
-
-@triton.jit
 def match(
     query, passages, best, where, order, cu_seqlens, Q, D, KEEP: tl.constexpr, WIDEN: tl.constexpr,
     BT: tl.constexpr, BQ: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
     """best [N, Q] is each query token's best product; with KEEP, where [N, Q] is its first row."""
-    segment, start, end = _segment(order, cu_seqlens)
+    segment, start, end = own_segment(order, cu_seqlens)
     asked = tl.program_id(1) * BQ + tl.arange(0, BQ)
     top = tl.full([BQ], float("-inf"), tl.float32)
     place = tl.full([BQ], NOWHERE, tl.int32)
@@ -71,7 +64,7 @@ def match_passages(
     BT: tl.constexpr, BQ: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
     """A passage token's gradient: the query tokens whose best it is, times the passage's own."""
-    segment, start, end = _segment(order, cu_seqlens)
+    segment, start, end = own_segment(order, cu_seqlens)
     cols = tl.program_id(1) * BD + tl.arange(0, BD)
     slope = tl.load(grad + segment)
     for first in range(start, end, BT):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .library import library
+from .loading import library
 from .parallel import threads
 
 if TYPE_CHECKING:

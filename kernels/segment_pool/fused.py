@@ -11,20 +11,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..ahead_of_time import Variant
+from ..packing.in_triton import own_segment
 
 if TYPE_CHECKING:
     from ..packing import Packed
 
 BT, BC = 16, 64  # a tile: tokens, channels
 NOWHERE = tl.constexpr(2**31 - 1)
-
-
-@triton.jit
-def _segment(order, cu_seqlens):
-    segment = tl.load(order + tl.program_id(0)).to(tl.int64)
-    start = tl.load(cu_seqlens + segment).to(tl.int64)
-    end = tl.load(cu_seqlens + segment + 1).to(tl.int64)
-    return segment, start, end
 
 
 @triton.jit
@@ -37,7 +30,7 @@ def pool(
 
     With KEEP, argmax [N, C] receives the row of the first largest.
     """
-    segment, start, end = _segment(order, cu_seqlens)
+    segment, start, end = own_segment(order, cu_seqlens)
     cols = tl.program_id(1) * BC + tl.arange(0, BC)
     here = cols < C
     y += segment * PARTS * C + cols
@@ -79,7 +72,7 @@ def spread(
     BT: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
     """dx [tokens, C]: every token's share of its segment's gradient dy [N, PARTS, C]."""
-    segment, start, end = _segment(order, cu_seqlens)
+    segment, start, end = own_segment(order, cu_seqlens)
     cols = tl.program_id(1) * BC + tl.arange(0, BC)
     here = cols < C
     dy += segment * PARTS * C + cols

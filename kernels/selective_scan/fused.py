@@ -16,6 +16,7 @@ import triton.language as tl
 from torch.autograd.function import once_differentiable
 
 from ..ahead_of_time import Variant
+from ..packing.in_triton import append
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 CHUNK = 8  # steps between checkpoints; so many states of a tile live in registers at once
 _TILE = 512  # channels x states of one program
-
-
-@triton.jit
-def _append(values, value):
-    return values + (value,)  # noqa: RUF005 - the compiler knows no unpacking
 
 
 @triton.jit
@@ -76,12 +72,12 @@ def _forward(
             # past the end nothing is loaded: dt = 0 and x = 0 leave the states as they are
             some_c = c < tl.where(length > t, channels, 0)
             some_n = n < tl.where(length > t, N, 0)
-            xs = _append(xs, tl.load(x + row * channels + c, mask=some_c, other=0.0).to(tl.float32))
-            dts = _append(
+            xs = append(xs, tl.load(x + row * channels + c, mask=some_c, other=0.0).to(tl.float32))
+            dts = append(
                 dts, tl.load(dt + row * channels + c, mask=some_c, other=0.0).to(tl.float32)
             )
-            Bs = _append(Bs, tl.load(B + row * N + n, mask=some_n, other=0.0).to(tl.float32))
-            Cs = _append(Cs, tl.load(C + row * N + n, mask=some_n, other=0.0).to(tl.float32))
+            Bs = append(Bs, tl.load(B + row * N + n, mask=some_n, other=0.0).to(tl.float32))
+            Cs = append(Cs, tl.load(C + row * N + n, mask=some_n, other=0.0).to(tl.float32))
         for j in tl.static_range(CHUNK):
             t = chunk * CHUNK + j
             row = start + (length - 1 - t if REVERSE else t)
@@ -140,7 +136,7 @@ def _backward(
         h = tl.load(checkpoints + place + tile, mask=inside, other=0.0)
         before = ()
         for j in tl.static_range(CHUNK):
-            before = _append(before, h)
+            before = append(before, h)
             t = chunk * CHUNK + j
             row = start + (length - 1 - t if REVERSE else t)
             some_c = c < tl.where(length > t, channels, 0)

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..ahead_of_time import Variant
+from ..packing.in_triton import own_segment
 
 if TYPE_CHECKING:
     from ..packing import Packed
@@ -26,14 +27,6 @@ CHANNELS = 64  # of a program in the scan, heads x channels, unless a single hea
 STAGES = 8  # of the scan's pipeline: 7 rows of 64 channels in flight, as in the gated scans
 STAGES_BACK = 4  # it fetches twice as many tensors
 TILE = 2048  # of a program in the pool, tokens x channels
-
-
-@triton.jit
-def _segment(order, cu_seqlens):
-    segment = tl.load(order + tl.program_id(0)).to(tl.int64)
-    start = tl.load(cu_seqlens + segment).to(tl.int64)
-    end = tl.load(cu_seqlens + segment + 1).to(tl.int64)
-    return segment, start, end
 
 
 @triton.jit
@@ -50,7 +43,7 @@ def scan(
     STAGES: tl.constexpr,
 ):  # fmt: skip
     """lse receives the log-sum after each token (KEEP), mean the average (KEEP_MEAN)."""
-    _, start, end = _segment(order, cu_seqlens)
+    _, start, end = own_segment(order, cu_seqlens)
     heads = tl.program_id(1) * BH + tl.arange(0, BH)
     place = heads[:, None] * D + tl.arange(0, BD)[None, :]
     some = heads < H
@@ -93,7 +86,7 @@ def scan_back(
     BH: tl.constexpr, BD: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """dfall and down [N, H]: each segment's share of the gradients of decay and bonus."""
-    segment, start, end = _segment(order, cu_seqlens)
+    segment, start, end = own_segment(order, cu_seqlens)
     heads = tl.program_id(1) * BH + tl.arange(0, BH)
     place = heads[:, None] * D + tl.arange(0, BD)[None, :]
     some = heads < H
@@ -165,7 +158,7 @@ def scan_back(
 def pool(
     s, v, out, lse, order, cu_seqlens, H, D, KEEP: tl.constexpr, BT: tl.constexpr, BD: tl.constexpr
 ):
-    segment, start, end = _segment(order, cu_seqlens)
+    segment, start, end = own_segment(order, cu_seqlens)
     head = tl.program_id(1)
     cols = tl.arange(0, BD)
     top = tl.max(tl.full([BT], float("-inf"), tl.float32), axis=0)
@@ -191,7 +184,7 @@ def pool(
 def pool_back(
     s, v, out, lse, dy, ds, dv, order, cu_seqlens, H, D, BT: tl.constexpr, BD: tl.constexpr
 ):
-    segment, start, end = _segment(order, cu_seqlens)
+    segment, start, end = own_segment(order, cu_seqlens)
     head = tl.program_id(1)
     cols = tl.arange(0, BD)
     own = (segment * H + head) * D + cols

@@ -22,6 +22,13 @@ def build(
     encoder: Annotated[
         str, typer.Option(help="hashing, minilm, a sentence-transformers folder, or org/name.")
     ] = "minilm",
+    query_encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="For queries alone, of the same space; own: the passages' encoder. "
+            "If not given, minilm for its students where it is installed, else own."
+        ),
+    ] = None,
     lexical: Annotated[Lexical, typer.Option(help="The BM25 engine.")] = Lexical.bm25s,
     k1: Annotated[float, typer.Option(help="BM25: how slowly repeated terms saturate.")] = 0.9,
     b: Annotated[float, typer.Option(help="BM25: how much length counts, 0 to 1.")] = 0.4,
@@ -60,6 +67,7 @@ def build(
         corpus,
         output,
         encoder=encoder,
+        query_encoder=query_encoder,
         lexical=lexical.value,
         k1=k1,
         b=b,

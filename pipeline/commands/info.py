@@ -30,7 +30,7 @@ def summary(path: Path, described: dict[str, Any]) -> list[str]:
     if described.get("foreign"):
         vectors, dim = described["vectors"], described["dim"]
         return [f"{path}: written by Pyserini, {vectors:,} vectors of {dim} dimensions, no texts"]
-    counts, ann, encoder = described["counts"], described["ann"], described["passage_encoder"]
+    counts, ann = described["counts"], described["ann"]
     recipe = {k: v for k, v in ann["recipe"].items() if k not in ("kind", "reproducible")}
     chosen = ", ".join(f"{key}={value}" for key, value in recipe.items())
     lexical = described["lexical"]
@@ -42,7 +42,7 @@ def summary(path: Path, described: dict[str, Any]) -> list[str]:
             "passages",
             f"{counts['indexed']:,} of {counts['corpus']:,} ({counts['skipped']:,} skipped)",
         ),
-        ("encoder", f"{encoder['name']}, {encoder['dim']} dimensions, {encoder['similarity']}"),
+        *_encoders(described),
         ("truncated", f"{cut:,} passages, {lost:,} tokens lost"),
         ("vectors", f"{ann['recipe']['kind']}{f' ({chosen})' if chosen else ''}"),
         ("ANN recall", f"@10 {ann['recall_at_10']:.3f}, @100 {ann['recall_at_100']:.3f}"),
@@ -50,3 +50,14 @@ def summary(path: Path, described: dict[str, Any]) -> list[str]:
         ("size", f"{megabytes:,.1f} MB"),
     ]
     return [str(path), *(f"  {name:<11}{value}" for name, value in rows)]
+
+
+def _encoders(described: dict[str, Any]) -> list[tuple[str, str]]:
+    """One line, or two where another encoder reads the queries."""
+    passages, queries = described["passage_encoder"], described["query_encoder"]
+    adapted = any(name.startswith("encoder/") for name in described["bytes"])
+    told = f"{passages['name']}{', adapted to this corpus' if adapted else ''}"
+    rows = [("encoder", f"{told}, {passages['dim']} dimensions, {passages['similarity']}")]
+    if queries["fingerprint"] != passages["fingerprint"]:
+        rows.append(("queries", f"{queries['name']}, of the same space"))
+    return rows

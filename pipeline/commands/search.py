@@ -43,7 +43,8 @@ def search(
         str | None, typer.Option(help="The encoder of an index that Pyserini wrote.")
     ] = None,
     query_encoder: Annotated[
-        str | None, typer.Option(help="Another query encoder of the same space.")
+        str | None,
+        typer.Option(help="Another one of the same space for queries; own: the passages' encoder."),
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to encode and search.")] = Device.cpu,
     tag: Annotated[str, typer.Option(help="The run file's last column.")] = "tamis",

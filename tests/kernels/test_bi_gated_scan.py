@@ -15,7 +15,7 @@ from torch import Tensor
 from tamis.core.errors import BadArguments
 from tamis.kernels.bi_gated_scan import bi_gated_scan
 from tamis.kernels.dispatch import forced
-from tamis.kernels.native.library import library
+from tamis.kernels.native.loading import library
 from tamis.kernels.packing import pack_lengths
 
 Compare = Callable[[Tensor, Tensor, float], None]

@@ -19,7 +19,7 @@ from tamis.kernels.folded.plain import PlainTables
 from tamis.kernels.folded.reference import folded_reference
 from tamis.kernels.folded.stack import FoldedStack
 from tamis.kernels.folded.weights import FoldedWeights, Layer, TokenTable, panel_order
-from tamis.kernels.native.library import library
+from tamis.kernels.native.loading import library
 from tamis.kernels.packing import pack_lengths
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from torch import Tensor
 from tamis.core.errors import BadArguments
 from tamis.kernels.dispatch import forced
 from tamis.kernels.linear_scan import linear_scan
-from tamis.kernels.native.library import library
+from tamis.kernels.native.loading import library
 from tamis.kernels.packing import pack_lengths
 
 Compare = Callable[[Tensor, Tensor, float], None]

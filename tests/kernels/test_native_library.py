@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.kernels.native import library as module
+from tamis.kernels.native import loading as module
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 from tamis.kernels.bi_gated_scan import bi_gated_scan
 from tamis.kernels.dispatch import forced
 from tamis.kernels.native import calls
-from tamis.kernels.native.library import library
+from tamis.kernels.native.loading import library
 from tamis.kernels.packing import pack_lengths
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Recipes that make encoders, and the data they learn from."""

@@ -1,0 +1,32 @@
+"""tamis train: encoders from a spec."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import Annotated
+
+import typer
+
+train = typer.Typer(no_args_is_help=True, help="Train a model from a TOML spec.")
+
+
+@train.command("encoder")
+def encoder(
+    spec: Annotated[Path, typer.Argument(help="A TOML file: recipe, model, data, schedule.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Where the spec's relative paths start; its own folder if not given."),
+    ] = None,
+) -> None:
+    """Train an encoder.
+
+    OUTPUT.training keeps the checkpoint, training.jsonl and a figure of the losses. Killed, run
+    the same command again: it goes on where the checkpoint was written.
+    """
+    from ..progress import Bars
+    from ..training import train_encoder
+
+    trained = train_encoder(spec, output, data=data, progress=Bars())
+    card = trained.card
+    print(f"{output}: {card.dim} dimensions, space {card.space[:12]}, {card.fingerprint[:12]}")
