@@ -20,6 +20,8 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     mode "w" (UTF-8, newlines as written) or "wb". A full disk becomes FailedWhileRunning; on any
     failure the draft is removed and what stood at ``path`` is untouched. A link is followed, and
     what is no plain file (``/dev/stdout``, a pipe) is written to as it is, never replaced.
+    Writers of one path never meet: each has a draft of its own, and the last to end has the name.
+    A killed process leaves its draft behind, hidden, which nobody reads.
     """
     text = {"encoding": "utf-8", "newline": "\n"} if "b" not in mode else {}
     if path.exists() and not path.is_file():
@@ -30,7 +32,8 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             raise no_room(path, failure) from failure
         return
     goal = Path(os.path.realpath(path))
-    draft = goal.with_name(f".{goal.name}.draft")
+    # not the process id: machines that share a folder may share those too
+    draft = goal.with_name(f".{goal.name}.{os.urandom(6).hex()}.draft")
     try:
         with draft.open(mode, **text) as out:  # type: ignore[call-overload]
             yield out

@@ -33,7 +33,8 @@ class Manifest:
 
     ``passage_batches`` lists the record batches of ``passages.arrow`` as [first row, first byte,
     end byte], so that a batch can be verified before it is read. ``counts`` holds ``corpus``,
-    ``indexed``, ``skipped``, ``truncated_passages`` and ``truncated_tokens``.
+    ``indexed``, ``skipped``, ``truncated_passages`` and ``truncated_tokens``. ``adaptation`` says
+    how the passages' encoder was tuned to this corpus, where it was.
     """
 
     passage_encoder: EncoderCard
@@ -45,6 +46,7 @@ class Manifest:
     passage_batches: list[list[int]]
     files: dict[str, FileRecord]
     pruning: dict[str, Any] | None = None
+    adaptation: dict[str, Any] | None = None
     joined: str = JOINED
     vectors_per_passage: int = 1
     segments: list[str] = field(default_factory=lambda: ["."])
@@ -62,6 +64,8 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         body = {**asdict(self), "space": self.space}
+        if self.adaptation is None:
+            del body["adaptation"]  # as indexes have it that are older than the field
         return {**body, "sha256": of_value(body)}
 
     def text(self) -> str:

@@ -95,13 +95,11 @@ def _keep(table: Float32Array, path: Path) -> None:
     """Into the cache, whole or not at all; processes that make it at the same time never meet."""
     from safetensors.numpy import save
 
-    own = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(own, "wb") as out:
+        with replacing(path, "wb") as out:
             digest = np.frombuffer(sha256(table.tobytes()).digest(), np.uint8)
             out.write(save({"table": table, "sha256": digest}))
-        own.replace(path)
     except (OSError, FailedWhileRunning) as failure:
         log.warning("the table is not kept: %s", failure)
 

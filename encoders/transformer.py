@@ -59,9 +59,7 @@ class TransformerEncoder(Encoder):
         self._precision = precision
         self._model, self._folder = _load(str(model), device, trust_remote_code)
         if device == "cpu" and precision == "fp32":
-            from ..kernels.packed_linear.onednn import pack_linears
-
-            pack_linears(self._model)
+            self._pack()
         self._device = device
         self._similarity = _similarity(self._model)
         self._prefix = {role: self._prompt(role) for role in _PROMPTS}
@@ -91,6 +89,12 @@ class TransformerEncoder(Encoder):
                 if kept[rows[0]]:  # a text without any token, as "" may be, stays the zero vector
                     vectors[start + rows] = self._forward([encodings[row] for row in rows])
         return Encoded(self._scaled(vectors), tokens)
+
+    def _pack(self) -> None:
+        """Lay weights out for inference: the model can no longer be trained or saved."""
+        from ..kernels.packed_linear.onednn import pack_linears
+
+        pack_linears(self._model)
 
     def _scaled(self, vectors: Float32Array) -> Float32Array:
         """Unit length where cosine is meant; a no-op after a model's own normalisation."""

@@ -21,6 +21,7 @@ from ..index.lexical import LexicalSettings, build_lexical, check_engine
 from ..index.passages import NAME as PASSAGES
 from ..index.passages import PassageTable
 from ..index.recipes import parse_recipe
+from .adapting import MINILM, Adapter
 from .asymmetric import OWN, choose_query_encoder
 from .components import encoder as load_encoder
 from .intake import take_in
@@ -43,6 +44,8 @@ def build(
     *,
     encoder: str | Encoder = "minilm",
     query_encoder: str | Encoder | None = None,
+    adapt: int | None = None,
+    teacher: str | None = None,
     lexical: Literal["bm25s", "lucene", "none"] = "bm25s",
     k1: float = 0.9,
     b: float = 0.4,
@@ -59,7 +62,9 @@ def build(
 
     ``query_encoder`` is for queries alone and must share the space of ``encoder``; "own" is
     ``encoder`` itself. Where none is given, queries to a student of MiniLM are MiniLM's own, if it
-    is installed.
+    is installed. ``adapt`` tunes ``encoder``, a student of ``teacher`` (minilm if not given), for a
+    few minutes on what the teacher says of so many passages of the corpus; the index holds the
+    tuned encoder.
 
     Works in ``FOLDER.building``; killed, it resumes when the same call is made again, and loses
     at most the ``shard_rows`` passages it was encoding. ``on_error="skip"`` leaves out what is
@@ -74,6 +79,8 @@ def build(
         check_engine(settings)
     if on_error not in ("fail", "skip"):
         raise BadArguments(f"on_error is {on_error!r}; known: fail, skip")
+    if teacher is not None and adapt is None:
+        raise BadArguments(f"teacher is {teacher!r}, and nothing is adapted: say adapt=20000, too")
     if shard_rows < 1:
         raise BadArguments(f"shard_rows is {shard_rows}; a shard holds at least one passage")
     source = open_corpus(corpus, passage_words=passage_words, passage_stride=passage_stride)
@@ -82,9 +89,14 @@ def build(
         loaded = load_encoder(encoder, device=device) if isinstance(encoder, str) else encoder
         asked = OWN if query_encoder == encoder else query_encoder
         queries = choose_query_encoder(asked, loaded, device=device)
+        adapter = None if adapt is None else Adapter(loaded, adapt, teacher or MINILM, device)
         skipped_file = place.goal.with_name(f"{place.goal.name}.skipped.jsonl")
         taken = take_in(source, place.draft, on_error, skipped_file, watched)
         table = PassageTable(place.draft / PASSAGES, taken.batches, taken.rows, None)
+        told = None
+        if adapter is not None:
+            tuned, told = adapter.adapted(table, place, watched)
+            loaded, queries = tuned, tuned if queries is loaded else queries
         shards = VectorShards(place.vectors, loaded, taken.rows, shard_rows)
         with watched.stage("encode", taken.rows) as advance:
             shards.complete(lambda a, z: [p.full_text for p in table.stream(a, z)], advance)
@@ -100,6 +112,7 @@ def build(
             lexical=settings.to_json() if settings else None,
             passage_batches=taken.batches,
             files=_records(place.draft),
+            adaptation=told,
         ).write(place.draft)
         place.publish()
     return open_index(place.goal, encoder=loaded, query_encoder=queries, device=device)

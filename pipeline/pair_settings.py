@@ -71,11 +71,7 @@ class PairSettings:
             self._at_least(name, least)
         for name in ("round_trip", "negatives"):
             self._at_least(name, 0)
-        for name in self.miner_names():
-            if name != BM25:
-                _check_encoder("miner", name, (BM25,))
-        if self.teacher != NONE:
-            _check_encoder("teacher", self.teacher, (NONE,))
+        self.miner_names()
         self.rule()
 
     def _at_least(self, name: str, least: int) -> None:
@@ -108,16 +104,23 @@ class PairSettings:
         return [name for name in dict.fromkeys(asked) if name not in (BM25, NONE)]
 
     def under(self, base: Path) -> PairSettings:
-        """The same with paths to files and folders taken from ``base``."""
-        paths = {
-            name: str(base / value)
-            for name in _PATHS
-            if (value := getattr(self, name)) and not value.startswith(PREFIX)
-        }
-        return replace(self, **paths)  # type: ignore[arg-type]  # all of them are texts
+        """The same with paths taken from ``base``: files and corpora, and models that lie there."""
+        return replace(
+            self,
+            corpus=_path(self.corpus, base),
+            file=_path(self.file, base),
+            queries=_path(self.queries, base),
+            qrels=_path(self.qrels, base),
+            miners=",".join(_model(name, base) for name in self.miner_names()),
+            teacher=_model(self.teacher, base),
+            generator=_model(self.generator, base),
+        )
 
     def check(self, *, passages_given: bool = False) -> None:
-        """BadArguments when a path is lacking, MissingResource when nothing is at one."""
+        """Before anything is loaded: BadArguments when a path is lacking or a name unknown,
+        MissingResource when nothing is at a path."""
+        for name in self.encoders():
+            _check_encoder(name)
         if not passages_given and not self.corpus and (self.source != "file" or self.negatives):
             raise BadArguments(
                 f"pairs of source {self.source!r}{' with negatives' * (self.source == 'file')} "
@@ -153,11 +156,20 @@ class PairSettings:
         return str(found)
 
 
-def _check_encoder(what: str, name: str, besides: tuple[str, ...]) -> None:
+def _path(value: str, base: Path) -> str:
+    return str(base / value) if value and not value.startswith(PREFIX) else value
+
+
+def _model(name: str, base: Path) -> str:
+    return str(base / name) if (base / name).is_dir() else name
+
+
+def _check_encoder(name: str) -> None:
     """A registered name, a folder, or what can be a hub name; it is not loaded here."""
-    known = [*besides, *registry.names("encoder")]
+    known = registry.names("encoder")
     if name not in known and not Path(name).is_dir() and name.count("/") != 1:
         raise BadArguments(
-            f"no {what} is called {name!r}, and no folder either; known: {', '.join(known)}; "
-            f"a model of the hub is written org/name"
+            f"no miner or teacher is called {name!r}, and no folder either; known: {BM25} as a "
+            f"miner, {NONE} as a teacher, {', '.join(known)}; a model of the hub is written "
+            f"org/name"
         )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 _GENERATED_AT_ONCE = 512
+_FROM_TEMPLATES_AT_ONCE = 50_000
 
 
 def is_index(corpus: str) -> bool:
@@ -140,11 +141,11 @@ def from_passages(
 def ask(
     settings: PairSettings, passages: Sequence[Passage], progress: Progress
 ) -> list[RowQuestion]:
-    """Questions of the generator, passage by passage. Templates see all passages together."""
+    """Questions of the generator, passage by passage. Templates see 50,000 passages together."""
     rows = limited(range(len(passages)), settings)
     generator: QuestionGenerator
     if settings.generator == TEMPLATES:
-        generator, together = TemplateQuestions(), max(1, len(rows))
+        generator, together = TemplateQuestions(), _FROM_TEMPLATES_AT_ONCE
     else:
         generator = Seq2SeqQuestions(
             settings.generator, prefix=settings.prefix, device=settings.device

@@ -103,7 +103,7 @@ def with_negatives(
         depth = min(rule.last + max(len(each.answers) for each in chunk), max(len(texts), 1))
         mined = mine([each.query for each in chunk], depth)
         ranked = [
-            _ranked(each, rows.tolist(), texts, rule)
+            _ranked(each, rows[: rule.last + len(each.answers)].tolist(), texts, rule)
             for each, rows in zip(chunk, mined, strict=True)
         ]
         scores = _scores(chunk, ranked, texts, score) if score is not None else None
@@ -134,13 +134,11 @@ def _alternating(rankings: Sequence[np.ndarray], depth: int) -> np.ndarray:
 
 def _ranked(each: Unmined, mined: list[int], texts: Sequence[str], rule: NegativeRule) -> list[int]:
     """The candidates within the ranks that may be negatives."""
-    told = {_words(each.positive), ""}
-    told.update(_words(texts[row]) for row in each.answers)
-    answers = set(each.answers)
+    told = {_words(each.positive), "", *(_words(texts[row]) for row in each.answers)}
     kept = []
     for row in mined:
         words = _words(texts[row])
-        if row not in answers and words not in told:
+        if words not in told:
             told.add(words)
             kept.append(row)
             if len(kept) == rule.last:

@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ...core.errors import BadArguments, MissingResource
+from .model_check import check_model, check_states
+from .named_models import check_model_name, model_of
 from .spec import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from .pairs_table import MakePairs
     from .recipe import Recipe
     from .spec import TrainingSpec
     from .teacher import Teacher
@@ -26,14 +29,25 @@ class TeacherSpec:
     half: bool = False
 
 
-def prepare(spec: TrainingSpec, cache: Path) -> Recipe:
+def prepare(spec: TrainingSpec, cache: Path, pairs: MakePairs | None = None) -> Recipe:
     """The recipe that the spec names, its model made and its data read.
 
-    ``cache`` keeps what teachers say. BadArguments, BadData or MissingResource name what is wrong
-    in the spec before any model is loaded.
+    ``cache`` keeps what teachers say. ``pairs`` makes training pairs of what the table ``[pairs]``
+    says, where that is more than a file of them. BadArguments, BadData or MissingResource name
+    what is wrong in the spec before any model is loaded.
+
+    torch's global generator is set by the spec's seed: dropout draws from it.
     """
     one_of(f"{spec.source}: recipe", spec.recipe, tuple(RECIPES))
-    return RECIPES[spec.recipe](spec, cache)
+    check_model(spec)
+    import torch
+
+    if spec.recipe == _NEEDS_PAIRS:
+        recipe = _contrastive(spec, cache, pairs)
+    else:
+        recipe = RECIPES[spec.recipe](spec, cache)
+    torch.manual_seed(spec.seed)
+    return recipe
 
 
 def _distillation(spec: TrainingSpec, cache: Path) -> Recipe:
@@ -43,6 +57,7 @@ def _distillation(spec: TrainingSpec, cache: Path) -> Recipe:
     described = spec.section(TeacherSpec, "teacher")
     own = spec.section(DistillationSpec, "distillation")
     sources = text_sources(spec)
+    check_states(spec, own.states, max(source.states for source in sources))
     from .students import student
     from .teacher_cache import TeacherCache
 
@@ -50,7 +65,56 @@ def _distillation(spec: TrainingSpec, cache: Path) -> Recipe:
     return Distillation(spec, own, sources, student(spec, teacher), TeacherCache(cache, teacher))
 
 
-RECIPES: dict[str, Callable[[TrainingSpec, Path], Recipe]] = {"distillation": _distillation}
+def _contrastive(spec: TrainingSpec, cache: Path, pairs: MakePairs | None = None) -> Recipe:
+    from .contrastive import Contrastive, ContrastiveSpec
+    from .pairs_table import training_pairs
+
+    spec.only("teacher", "contrastive", "pairs")
+    described = spec.section(TeacherSpec, "teacher")
+    own = spec.section(ContrastiveSpec, "contrastive")
+    named = "teacher" in spec.sections
+    if spec.model.start and named and not own.keep:
+        raise BadArguments(
+            f"{spec.source}: nobody asks [teacher]: set keep in [contrastive], or leave it out"
+        )
+    check_model_name("[teacher] model", described.model, spec)
+    source, found = training_pairs(spec, pairs)
+    own.check_pairs(found, source)
+    from .frozen_start import frozen_start
+    from .students import check_same_space, enter_space, student
+    from .teacher_cache import TeacherCache
+
+    teacher = load_teacher(described, spec) if named or not spec.model.start else None
+    if teacher is not None:
+        check_same_space(spec, teacher)
+    trainee = student(spec, teacher)
+    if not own.keep:
+        enter_space(trainee, "")
+        return Contrastive(spec, own, found, trainee, None, source=source)
+    near = teacher or frozen_start(spec)
+    enter_space(trainee, near.card.space)
+    return Contrastive(spec, own, found, trainee, TeacherCache(cache, near), source=source)
+
+
+def _bottleneck(spec: TrainingSpec, cache: Path) -> Recipe:
+    from .bottleneck import bottleneck
+
+    return bottleneck(spec, cache)
+
+
+def _quick_thoughts(spec: TrainingSpec, cache: Path) -> Recipe:
+    from .quick_thoughts import quick_thoughts
+
+    return quick_thoughts(spec, cache)
+
+
+_NEEDS_PAIRS = "contrastive"
+RECIPES: dict[str, Callable[[TrainingSpec, Path], Recipe]] = {
+    "bottleneck": _bottleneck,
+    "contrastive": _contrastive,
+    "distillation": _distillation,
+    "quick-thoughts": _quick_thoughts,
+}
 
 
 def text_sources(spec: TrainingSpec) -> list[TextSource]:
@@ -72,12 +136,10 @@ def text_sources(spec: TrainingSpec) -> list[TextSource]:
 
 def load_teacher(described: TeacherSpec, spec: TrainingSpec) -> Teacher:
     """Loaded; MissingDependency or MissingResource when it cannot be had."""
-    from ..minilm import minilm_folder
     from .teacher import Teacher
 
-    model = minilm_folder() if described.model == "minilm" else described.model
     return Teacher(
-        model,
+        model_of(described.model, spec),
         name=described.model,
         device=spec.device,
         precision="bf16" if described.half else "fp32",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # typeset quotation marks and dashes are meant
-_END = re.compile(r"[.!?…][\"'”’»)\]]*\s+|\s*\n\s*\n\s*")  # noqa: RUF001
+_END = re.compile(r"[.!?…][\"'”’»)\]]*\s+|\n[^\S\n]*\n\s*")  # noqa: RUF001
 _BULLET = re.compile(r"[-–•*]\s+")  # noqa: RUF001
 _OPENING = "\"'“‘«(["  # noqa: RUF001
 _ABBREVIATED = re.compile(
@@ -23,7 +23,7 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     spans = []
     begin = _after_bullet(text, len(text) - len(text.lstrip()))
     for match in _END.finditer(text):
-        end = match.start() + len(match.group().rstrip())
+        end = begin + len(text[begin : match.end()].rstrip())
         following = _after_bullet(text, match.end())
         if begin < end and _opens(text, following, match):
             spans.append((begin, end))

@@ -148,6 +148,8 @@ def _load(model: str, device: str) -> tuple[Any, Any]:
         config = AutoConfig.from_pretrained(folder, **only)
         _check(model, folder, config)
         tokenizer = AutoTokenizer.from_pretrained(folder, **only)
+        if tokenizer.pad_token_id is None:
+            raise BadData(f"the tokenizer of {model} has no pad_token; add one and save it again")
         found = AutoModelForSeq2SeqLM.from_pretrained(folder, use_safetensors=True, **only)
         return found.eval().to(device), tokenizer
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...core.errors import BadArguments, BadData, MissingResource
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Record = TypeVar("Record")
+
+_TRANSFORMER_RATE = 2e-5
 
 
 def one_of(what: str, value: str, known: tuple[str, ...]) -> None:
@@ -59,7 +61,8 @@ class ModelSpec:
 class ScheduleSpec:
     """How long and how fast. AdamW; the rate rises over ``warmup`` steps and falls by a cosine.
 
-    epochs: passes over the data; table_rate is for token tables, rate for all else. batch_tokens
+    epochs: passes over the data; table_rate is for token tables, rate for all else (a transformer
+    has rate 2e-5 if none is given, and the same for its tables). batch_tokens
     bounds the word pieces of a batch. evaluate_every and checkpoint_every are in steps, 0 for
     never; patience: evaluations without a better one after which to stop, 0 to go on.
     """
@@ -171,10 +174,11 @@ def spec_of(body: Mapping[str, Any], source: str, base: Path) -> TrainingSpec:
     evaluate = body.get("evaluate", [])
     if not isinstance(evaluate, list):
         raise BadData(f"{source}: evaluate is written as [[evaluate]], once for each collection")
+    model = from_json(ModelSpec, body.get("model", {}), f"{source} [model]")
     return TrainingSpec(
         recipe=body["recipe"],
-        model=from_json(ModelSpec, body.get("model", {}), f"{source} [model]"),
-        schedule=from_json(ScheduleSpec, body.get("schedule", {}), f"{source} [schedule]"),
+        model=model,
+        schedule=_schedule(model, body.get("schedule", {}), f"{source} [schedule]"),
         evaluations=tuple(
             from_json(EvaluationSpec, each, f"{source} [[evaluate]]") for each in evaluate
         ),
@@ -187,3 +191,12 @@ def spec_of(body: Mapping[str, Any], source: str, base: Path) -> TrainingSpec:
         sections={name: value for name, value in body.items() if name not in _COMMON},
         fingerprint=of_value(dict(body)),
     )
+
+
+def _schedule(model: ModelSpec, body: Any, source: str) -> ScheduleSpec:
+    """A transformer's rate is 2e-5 if not given, of its tables too: others would undo it."""
+    given = from_json(ScheduleSpec, body, source)
+    if model.kind != "transformer":
+        return given
+    rate = given.rate if "rate" in body else _TRANSFORMER_RATE
+    return replace(given, rate=rate, table_rate=body.get("table_rate", rate))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ...core.errors import BadArguments
+from ...core.errors import BadArguments, BadData, Mismatch
 from ...kernels.folded.weights import FoldedWeights, Layer, TokenTable
 from ..folded.model import FoldedModel
 from ..folded.spec import FoldedSpec
 from ..folded.untrained import random_weights
-from ..recurrent.kinds import TOKENIZER, kind_of
+from ..recurrent.kinds import TOKENIZER, kind_of, read_spec
+from ..recurrent.spec import RecurrentSpec
 from ..recurrent.stored_model import read_model
 from ..static import zipf_weights
 from ..word_pieces import WordPieces
+from .named_models import model_of
 from .trainee import PackedTrainee
 
 if TYPE_CHECKING:
@@ -31,15 +33,20 @@ _STATE_RMS = 0.2  # learning rate then moves every matrix by about as much, in p
 _VECTOR = 2.0  # brings the mean over a text's tokens near unit length: token states are targets
 
 
-def student(spec: TrainingSpec, teacher: Teacher) -> Trainee:
-    """Made as ``[model]`` says, in the teacher's space."""
-    own = spec.model
-    if own.kind == "transformer":
-        from .transformer_trainee import TransformerTrainee
+def student(spec: TrainingSpec, teacher: Teacher | None) -> Trainee:
+    """Made as ``[model]`` says, in the teacher's space; without a teacher, in its own one.
 
-        return TransformerTrainee(own.start, half=spec.half, device=spec.device)
+    A new model needs a teacher. BadData when vectors of a ``start`` are not of the teacher's size,
+    or are compared by dot product where its are by cosine.
+    """
+    own = spec.model
     if own.start:
-        return started(spec.path(own.start), spec)
+        made = _started(spec)
+        if teacher is not None:
+            _check_beside(made, teacher)
+            enter_space(made, teacher.card.space)
+        return made
+    assert teacher is not None, "checked when the recipe was read"
     if own.kind == "recurrent":
         return _recurrent(spec, teacher)
     pieces = WordPieces(teacher.folder / TOKENIZER)
@@ -53,6 +60,53 @@ def started(folder: Path, spec: TrainingSpec) -> PackedTrainee:
         raise BadArguments(f"[model] start: {folder} holds no encoder of tamis")
     pieces = WordPieces(folder / TOKENIZER)
     return PackedTrainee(read_model(folder), pieces, half=spec.half, device=spec.device)
+
+
+def _started(spec: TrainingSpec) -> Trainee:
+    own = spec.model
+    if own.kind == "transformer":
+        from .transformer_trainee import TransformerTrainee
+
+        return TransformerTrainee(
+            model_of(own.start, spec), name=own.start, half=spec.half, device=spec.device
+        )
+    return started(spec.path(own.start), spec)
+
+
+def _check_beside(made: Trainee, teacher: Teacher) -> None:
+    """BadData unless the student's vectors can be held against the teacher's."""
+    if made.dim != teacher.card.dim:
+        raise BadData(
+            f"[model] start has vectors of {made.dim} numbers, the teacher {teacher.card.name} of "
+            f"{teacher.card.dim}: take a teacher of the same size"
+        )
+    if isinstance(made, PackedTrainee) or made.encoder().card.similarity == "cosine":
+        return
+    raise BadData(
+        "[model] start compares by dot product: it cannot learn a teacher's vectors, whose length "
+        "says nothing; leave [teacher] out, or begin with a model that compares by cosine"
+    )
+
+
+def enter_space(made: Trainee, space: str) -> None:
+    """Say whose vectors the student's can be compared with: a teacher's, by the fingerprint of its
+    space, or nobody's, "". A transformer's folder names no space but that of its own weights."""
+    if isinstance(made, PackedTrainee):
+        made.model.spec = replace(cast("Any", made.model.spec), space=space)
+
+
+def check_same_space(spec: TrainingSpec, teacher: Teacher) -> None:
+    """Mismatch when an encoder of ours begins in another space than the teacher's."""
+    own = spec.model
+    if not own.start or own.kind == "transformer":
+        return
+    found = read_spec(spec.path(own.start)).space
+    if found != teacher.card.space:
+        raise Mismatch(
+            f"[model] start is {own.start!r} of space {found[:12] or 'its own'!r}, the teacher "
+            f"{teacher.card.name} of {teacher.card.space[:12]!r}: to stay near what it was, leave "
+            f"[teacher] out; to learn the teacher's vectors, take the recipe distillation"
+        )
 
 
 def folded_from(
@@ -110,26 +164,41 @@ def _components(vectors: Float32Array, rank: int) -> tuple[Float32Array, Float32
 
 
 def _recurrent(spec: TrainingSpec, teacher: Teacher) -> PackedTrainee:
-    """Any cell, any depth: its own spec, the teacher's vectors as word embeddings."""
+    """Any cell, any depth. Word embeddings are the teacher's vectors of single word pieces, as
+    large on average as the random ones they take the place of: all of them where the width is the
+    teacher's dimension, their first principal components where it is less, beside random numbers
+    where it is more. With mean pooling the projection leads back to the teacher's dimensions."""
     import torch
 
     from ..recurrent.model import RecurrentModel
-    from ..recurrent.spec import RecurrentSpec
 
     own = spec.model
     pieces = WordPieces(teacher.folder / TOKENIZER)
-    described = RecurrentSpec(
-        cell=own.cell,
-        layers=own.layers,
-        width=own.width,
-        vocabulary=pieces.vocabulary,
-        dim=teacher.card.dim,
-        bidirectional=own.bidirectional,
-        pooling=own.pooling,
-        max_length=own.max_length,
-        space=teacher.card.space,
-    )
+    described = recurrent_spec(own, pieces.vocabulary, teacher.card.dim, teacher.card.space)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         model = RecurrentModel(described)
+    kept = min(own.width, teacher.card.dim)
+    table, base = _components(teacher.piece_vectors(), kept)
+    scale = np.float32(1 / np.sqrt(np.square(table).mean()))
+    back = np.eye(kept, dtype=np.float32) if base is None else base
+    with torch.no_grad():
+        model.embedding.weight[:, :kept] = torch.from_numpy(table * scale)
+        if own.pooling == "mean":
+            model.projection.weight[:, :kept] = torch.from_numpy(back.T)
     return PackedTrainee(model, pieces, half=spec.half, device=spec.device)
+
+
+def recurrent_spec(own: ModelSpec, vocabulary: int, dim: int, space: str) -> RecurrentSpec:
+    """BadArguments when ``[model]`` asks for what no recurrent encoder is."""
+    return RecurrentSpec(
+        cell=own.cell,
+        layers=own.layers,
+        width=own.width,
+        vocabulary=vocabulary,
+        dim=dim,
+        bidirectional=own.bidirectional,
+        pooling=own.pooling,
+        max_length=own.max_length,
+        space=space,
+    )

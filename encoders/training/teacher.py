@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ...core.protocols import Role
+    from ...core.protocols import Encoder, Role
     from ...core.records import Float32Array
 
 _TOKENS = 6144  # of a batch: token states are wanted too, so this is more than an encoder's
@@ -73,13 +73,7 @@ class Teacher(TransformerEncoder):
     def targets(self, texts: Sequence[str], role: Role, run: int) -> Targets:
         """``run`` tokens to a run; 0 for vectors alone. Texts are cut at the maximum length."""
         if not run:
-            vectors = self.encode(texts, role).vectors.astype(np.float16)
-            return Targets(
-                vectors,
-                np.empty((0, vectors.shape[1]), np.int8),
-                np.empty(0, np.float32),
-                np.empty(0, np.int32),
-            )
+            return vectors_alone(self, texts, role)
         if self._tokenizer is None or self.card.pooling != "mean":
             raise BadData(
                 f"{self.card.name} pools by {self.card.pooling}: states of single tokens are "
@@ -106,6 +100,17 @@ class Teacher(TransformerEncoder):
             np.concatenate([scales for _, scales in parts]),
             np.array([len(scales) for _, scales in parts], np.int32),
         )
+
+
+def vectors_alone(encoder: Encoder, texts: Sequence[str], role: Role) -> Targets:
+    """What any encoder can be asked: no states."""
+    vectors = encoder.encode(texts, role).vectors.astype(np.float16)
+    return Targets(
+        vectors,
+        np.empty((0, vectors.shape[1]), np.int8),
+        np.empty(0, np.float32),
+        np.empty(0, np.int32),
+    )
 
 
 def _run_means(states: np.ndarray, run: int) -> np.ndarray:

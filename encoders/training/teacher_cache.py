@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ...core.durable import replacing
 from ...core.errors import CorruptFile
@@ -17,12 +17,20 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from ...core.protocols import Role
-    from .teacher import Teacher
+    from ...core.protocols import EncoderCard, Role
 
 log = logging.getLogger(__name__)
 
 _PARTS = ("states", "scales", "runs")
+
+
+class Teaches(Protocol):
+    """Who can be asked: a ``Teacher``, or the encoder that a run begins with."""
+
+    @property
+    def card(self) -> EncoderCard: ...
+
+    def targets(self, texts: Sequence[str], role: Role, run: int) -> Targets: ...
 
 
 class TeacherCache:
@@ -33,7 +41,7 @@ class TeacherCache:
     a vector. A killed run leaves whole files only.
     """
 
-    def __init__(self, home: Path, teacher: Teacher) -> None:
+    def __init__(self, home: Path, teacher: Teaches) -> None:
         self._teacher = teacher
         self._folder = home / teacher.card.fingerprint[:16]
 

@@ -47,7 +47,7 @@ class TemplateQuestions:
         asked = [_asked(passage, common) for passage in passages]
         times = Counter(text for own in asked for text in {each.text.lower() for each in own})
         keywords = KeywordQueries(passages)
-        found = []
+        found: list[list[str]] = []
         for passage, own in zip(passages, asked, strict=True):
             if len(passage.full_text.split()) < _FEWEST_WORDS:
                 found.append([])

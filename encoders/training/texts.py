@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SHARD = 4096
 """Texts of a shard: what a teacher encodes and keeps at a time."""
 
+_GIVEN_SHARD = 1024
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9])")
 _WORDS = range(5, 41)  # a sentence with fewer says little alone, with more it was cut wrongly
 
@@ -69,6 +70,20 @@ class TextSource:
                 yield title
             elif self.part == "sentence" and (sentence := one_sentence(text)):
                 yield sentence
+
+
+@dataclass(frozen=True, slots=True)
+class GivenTexts(TextSource):
+    """Texts already in memory; ``path`` is what to call them.
+
+    Their shards are small: a few seconds of a teacher's work, on which a user of tamis waits.
+    """
+
+    given: tuple[str, ...] = field(default=(), repr=False)
+
+    def shards(self) -> list[list[str]]:
+        starts = range(0, len(self.given), _GIVEN_SHARD)
+        return [list(self.given[start : start + _GIVEN_SHARD]) for start in starts]
 
 
 @dataclass(frozen=True, slots=True)

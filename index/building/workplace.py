@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 _LOCK = ".lock"
 _DRAFT = "draft"
 _VECTORS = "vectors"
+_ADAPTING = "adapting"
 
 
 class Workplace:
     """The building folder of one index; use it as a context manager.
 
-    ``draft`` becomes the index and is empty on entering; ``vectors`` holds the encoded shards,
-    which outlive everything but ``publish``. Entering takes the lock: FailedWhileRunning when
-    another process builds the same index, BadArguments when the goal is finished and
-    ``overwrite`` is not set, or is no index of ours. Leaving without ``publish`` keeps
-    everything, so that the next build resumes. A goal that is a link is followed: what it points
-    to is replaced.
+    ``draft`` becomes the index and is empty on entering; ``vectors`` holds the encoded shards and
+    ``adapting`` what their encoder was tuned by: both outlive everything but ``publish``. Entering
+    takes the lock: FailedWhileRunning when another process builds the same index, BadArguments
+    when the goal is finished and ``overwrite`` is not set, or is no index of ours. Leaving without
+    ``publish`` keeps everything, so that the next build resumes. A goal that is a link is
+    followed: what it points to is replaced.
     """
 
     def __init__(self, goal: Path, *, overwrite: bool) -> None:
@@ -40,6 +41,7 @@ class Workplace:
         self.folder = goal.with_name(f"{goal.name}.building")
         self.draft = self.folder / _DRAFT
         self.vectors = self.folder / _VECTORS
+        self.adapting = self.folder / _ADAPTING
         self._replaced = goal.with_name(f".{goal.name}.replaced")
         self._overwrite = overwrite
         self._lock: BaseFileLock | None = None
@@ -92,14 +94,13 @@ class Workplace:
             raise no_room(self.draft, failure) from failure
 
     def _strangers(self) -> list[str]:
-        known = (_LOCK, _DRAFT, _VECTORS)
+        known = (_LOCK, _DRAFT, _VECTORS, _ADAPTING)
         return sorted(entry.name for entry in self.folder.glob("*") if entry.name not in known)
 
     def _left_over(self) -> bool:
         """Whether anything is here that the next build could use or a person look at."""
-        return any(
-            folder.is_dir() and any(folder.iterdir()) for folder in (self.draft, self.vectors)
-        )
+        kept = (self.draft, self.vectors, self.adapting)
+        return any(folder.is_dir() and any(folder.iterdir()) for folder in kept)
 
     def _check_goal(self) -> None:
         if os.path.ismount(self.goal):
@@ -123,12 +124,13 @@ class Workplace:
         try:
             known = set(read_manifest(self.goal).files)
         except BadData:
-            known = {"index", "docid", "passages.arrow"}
+            known = {"index", "docid", "passages.arrow", "encoder/"}
+        folders = {"lexical", *(name.partition("/")[0] for name in known if "/" in name)}
         names = [p.relative_to(self.goal).as_posix() for p in sorted(self.goal.rglob("*"))]
         return [
             name
             for name in names
-            if name not in known and name != MANIFEST and name.partition("/")[0] != "lexical"
+            if name not in known and name != MANIFEST and name.partition("/")[0] not in folders
         ]
 
     def _finish_broken_swap(self) -> None:

@@ -29,6 +29,17 @@ def build(
             "If not given, minilm for its students where it is installed, else own."
         ),
     ] = None,
+    adapt: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Tune the encoder first, a student of --teacher, on N passages of the corpus: "
+            "20000 take some minutes.",
+        ),
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="What --adapt asks: minilm if not given, a folder, org/name.")
+    ] = None,
     lexical: Annotated[Lexical, typer.Option(help="The BM25 engine.")] = Lexical.bm25s,
     k1: Annotated[float, typer.Option(help="BM25: how slowly repeated terms saturate.")] = 0.9,
     b: Annotated[float, typer.Option(help="BM25: how much length counts, 0 to 1.")] = 0.4,
@@ -57,7 +68,8 @@ def build(
 ) -> None:
     """Build an index folder from a corpus.
 
-    Killed or out of disk, run the same command again: finished shards are not encoded twice.
+    Killed or out of disk, run the same command again: finished shards are not encoded twice, and
+    tuning goes on from where it was.
     """
     from ..build import build as build_index
     from ..progress import Bars
@@ -68,6 +80,8 @@ def build(
         output,
         encoder=encoder,
         query_encoder=query_encoder,
+        adapt=adapt,
+        teacher=teacher,
         lexical=lexical.value,
         k1=k1,
         b=b,

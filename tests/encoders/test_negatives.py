@@ -125,6 +125,15 @@ def test_mining_is_asked_as_deep_as_it_takes() -> None:
     assert asked == [6, len(TEXTS)]
 
 
+def test_a_neighbour_with_more_answers_changes_nothing() -> None:
+    texts = ["two", "a", "a", "b", "c", "d"]
+    rule = NegativeRule(count=9, last=2)
+    one_answer, four = Unmined("q", "two", (0,)), Unmined("r", "two", (0, 3, 4, 5))
+    mine = ranking(1, 2, 0, 3, 4, 5)
+    (alone,) = with_negatives([one_answer], texts, mine, rule, 0)
+    assert next(with_negatives([one_answer, four], texts, mine, rule, 0)) == alone
+
+
 @pytest.mark.parametrize("found", [[0.1], [[0.1, 0.2]], [0.1, float("nan")]])
 def test_a_teacher_that_gives_no_number_a_text_is_refused(found: list[float]) -> None:
     with pytest.raises(BadData, match="one finite number a text"):

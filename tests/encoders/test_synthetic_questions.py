@@ -57,8 +57,10 @@ def one_thread() -> Iterator[None]:
 
 VOCABULARY = ["<pad>", "</s>", "<unk>", *(f"w{number}" for number in range(60))]
 PASSAGES = [
-    Passage(f"p{i}", " ".join(f"w{(i * 7 + j) % 60}" for j in range(3 + 2 * i))) for i in range(4)
+    Passage(f"p{length}", " ".join(f"w{(length * 7 + place) % 60}" for place in range(length)))
+    for length in (31, 32, 33, 5)
 ]
+"""Three of them fill one batch, with padding."""
 
 
 def words() -> PreTrainedTokenizerFast:
@@ -103,22 +105,25 @@ def test_a_model_asks_within_the_contract(folder: Path) -> None:
     made = Seq2SeqQuestions(folder).questions(PASSAGES, 4, 0)
     assert len(made) == len(PASSAGES)
     for own in made:
-        assert 1 <= len(own) <= 4
+        assert len(own) <= 4
         assert len(set(own)) == len(own)
         assert all(set(each.split()) <= set(VOCABULARY[2:]) for each in own)
         assert all(len(each.split()) <= 64 for each in own)
+    assert sum(len(own) > 1 for own in made) >= 2
     assert Seq2SeqQuestions(folder).questions(PASSAGES, 0, 0) == [[]] * len(PASSAGES)
     assert Seq2SeqQuestions(folder).questions([], 3, 0) == []
 
 
 def test_a_question_does_not_depend_on_its_batch(folder: Path) -> None:
     generator = Seq2SeqQuestions(folder)
-    together = generator.questions(PASSAGES, 2, 7)
-    assert together == [generator.questions([passage], 2, 7)[0] for passage in PASSAGES]
-    assert together == generator.questions(PASSAGES[::-1], 2, 7)[::-1]
-    assert together != generator.questions(PASSAGES, 2, 8)
+    together = generator.questions(PASSAGES, 6, 7)
+    assert together == [generator.questions([passage], 6, 7)[0] for passage in PASSAGES]
+    assert together == generator.questions(PASSAGES[::-1], 6, 7)[::-1]
+    assert together != generator.questions(PASSAGES, 6, 8)
     torch.manual_seed(1)
-    assert together == generator.questions(PASSAGES, 2, 7)
+    assert together == generator.questions(PASSAGES, 6, 7)
+    twin = Passage("another id", PASSAGES[0].text)
+    assert together[0] != generator.questions([twin], 6, 7)[0]
 
 
 def test_the_likeliest_token_alone_is_greedy_decoding(folder: Path) -> None:
@@ -132,7 +137,7 @@ def test_the_likeliest_token_alone_is_greedy_decoding(folder: Path) -> None:
         expected = tokenizer.decode(out[0], skip_special_tokens=True)
         assert generator.questions([passage], 2, 0) == [[expected] if expected else []]
         said += bool(expected)
-    assert said >= 3
+    assert said >= 2
 
 
 def test_a_prefix_is_read_before_the_passage(folder: Path) -> None:

@@ -42,7 +42,8 @@ def passages(n: int) -> list[Passage]:
         ('He said "Stop." She did.', ['He said "Stop."', "She did."]),
         ("It cost 3. 5 of them. ok", ["It cost 3.", "5 of them. ok"]),
         ("Key points. - First one. - Second one.", ["Key points.", "First one.", "Second one."]),
-        ("a heading\n\nand a line", ["a heading", "and a line"]),
+        ("a heading \n\t\n\n and a line", ["a heading", "and a line"]),
+        ("one line\nand another", ["one line\nand another"]),
         ("Why not? Because. (Or so.) Yes", ["Why not?", "Because.", "(Or so.)", "Yes"]),
         ("Écoute. Élan vital.", ["Écoute.", "Élan vital."]),
         ("  lone words ", ["lone words"]),
@@ -64,6 +65,12 @@ def test_spans_rise_and_leave_out_space_and_bullets_only(text: str) -> None:
     assert all(text[slice(*span)].strip() == text[slice(*span)] for span in sentence_spans(text))
 
 
+def test_a_desert_of_white_space_is_crossed_in_a_moment() -> None:
+    """Patterns that try every place of it would take minutes."""
+    text = f"Here.{' ' * 50_000}there{' ' * 50_000}{chr(10) * 50_000}Gone."
+    assert [len(text) for text in sentences(text)] == [50_010, 5]
+
+
 def test_a_title_asks_for_the_text_alone() -> None:
     assert weak_pair(SIEVE, "title", 0) == Pair("Sieve", SIEVE.text)
     assert weak_pair(Passage("p", SIEVE.text), "title", 0) is None
@@ -74,6 +81,12 @@ def test_a_title_asks_for_the_text_alone() -> None:
 def test_a_sentence_asks_for_its_passage() -> None:
     pair = weak_pair(SIEVE, "sentence", 0)
     assert pair == Pair(FIRST, SIEVE.full_text)  # the second would leave too little
+
+
+def test_ten_words_are_enough_to_be_found() -> None:
+    nine, ten = (Passage("p", f"{FIRST} {' '.join(['Word'] * number)}") for number in (9, 10))
+    assert weak_pair(nine, "cloze", 0) is None
+    assert weak_pair(ten, "cloze", 0) is not None
 
 
 def test_a_cloze_asks_for_the_rest() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from torch import Tensor
+
+from tamis.kernels.native.loading import library
 
 Compare = Callable[[Tensor, Tensor, float], None]
 
@@ -17,6 +19,34 @@ def interpreted() -> None:
     pytest.importorskip("triton", reason="triton is not installed")
     if torch.cuda.is_available():
         pytest.skip("kernels run compiled here: see the tests marked gpu")
+
+
+@pytest.fixture
+def limit_instruction_set() -> Iterator[Callable[[str], None]]:
+    """limit_instruction_set("avx2"): C kernels use nothing newer; skips where they cannot be asked.
+
+    From oldest to newest: plain, avx2, avx512.
+    """
+    built = library()
+    if built is None:
+        pytest.skip("the C library was not built")
+
+    def limit(name: str) -> None:
+        level = ["plain", "avx2", "avx512"].index(name)
+        if built.tamis_limit_instruction_set(level) != level:
+            pytest.skip(f"this processor has no {name}")
+
+    yield limit
+    built.tamis_limit_instruction_set(99)
+
+
+@pytest.fixture(params=["plain", "avx2", "avx512"])
+def instruction_set(
+    request: pytest.FixtureRequest, limit_instruction_set: Callable[[str], None]
+) -> str:
+    """Each instruction set of the C library in turn."""
+    limit_instruction_set(request.param)
+    return request.param
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,9 +20,6 @@ from tamis.kernels.folded.stack import FoldedStack
 from tamis.kernels.folded.weights import FoldedWeights, Layer, TokenTable, panel_order
 from tamis.kernels.native.loading import library
 from tamis.kernels.packing import pack_lengths
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LENGTHS = [0, 1, 5, 300, 0, 11, 12, 13, 1, 511, 520, 2, 64, 0]
 VOCABULARY = 500
@@ -65,21 +61,13 @@ def expected(weights: FoldedWeights, ids: np.ndarray, lengths: list[int]) -> np.
 
 
 @pytest.fixture(params=["plain", "avx2", "avx512", "numpy"])
-def twin(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def twin(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each instruction set of the C library in turn, and numpy."""
     if request.param == "numpy":
         monkeypatch.setenv("TAMIS_KERNELS", "torch")
-        yield "numpy"
-        return
-    built = library()
-    if built is None:
-        pytest.skip("the C library was not built")
-    level = ["plain", "avx2", "avx512"].index(request.param)
-    if built.tamis_limit_instruction_set(level) != level:
-        built.tamis_limit_instruction_set(99)
-        pytest.skip(f"this processor has no {request.param}")
-    yield request.param
-    built.tamis_limit_instruction_set(99)
+    else:
+        request.getfixturevalue("limit_instruction_set")(request.param)
+    return request.param
 
 
 @pytest.mark.parametrize("layers", [0, 1, 2, 4])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -284,21 +284,8 @@ def test_h0_has_a_dtype_of_its_own(twin: str) -> None:
     assert torch.equal(found["last"][1], values["h0"][1].float())
 
 
-@pytest.fixture
-def instruction_sets() -> Iterator[Callable[[int], int]]:
-    found = library()
-    if found is None:
-        pytest.skip("the C library was not built")
-    yield found.tamis_limit_instruction_set
-    found.tamis_limit_instruction_set(99)
-
-
-@pytest.mark.parametrize("level", [0, 1, 2])
-def test_every_instruction_set(
-    level: int, instruction_sets: Callable[[int], int], close: Compare
-) -> None:
-    if instruction_sets(level) < level:
-        pytest.skip("this processor has no such instructions")
+@pytest.mark.usefixtures("instruction_set")
+def test_every_instruction_set(close: Compare) -> None:
     lengths = [33, 0, 1, 8]
     for channels in (3, 16, 50):
         check("native", draw(lengths, channels), lengths, close, (1e-5, 5e-5))

@@ -14,25 +14,11 @@ from tamis.kernels.native.loading import library
 from tamis.kernels.packing import pack_lengths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from torch import Tensor
 
 LENGTHS = [0, 1, 2, 300, 0, 15, 16, 17, 64]
-
-
-@pytest.fixture(params=["plain", "avx2", "avx512"])
-def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
-    built = library()
-    if built is None:
-        pytest.skip("the C library was not built")
-    level = ["plain", "avx2", "avx512"].index(request.param)
-    able = built.tamis_limit_instruction_set(level) == level
-    if able:
-        yield request.param
-    built.tamis_limit_instruction_set(99)
-    if not able:
-        pytest.skip(f"this processor has no {request.param}")
 
 
 def both_passes(u: Tensor, weights: Tensor, backend: str) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 import tamis
@@ -300,6 +301,14 @@ class TestCommands:
         assert found["hits"][0]["score"] == pytest.approx(max(expected.values()), abs=1e-6)
         own = json.loads(self.tamis("search", goal, QUESTION, "--json", "--query-encoder", "own"))
         assert own["hits"][0]["score"] != pytest.approx(found["hits"][0]["score"], abs=1e-3)
+
+    def test_exported_queries_load_no_torch(self, tmp_path: Path) -> None:
+        pytest.importorskip("pandas")
+        (tmp_path / "q.tsv").write_text(f"q1\t{QUESTION}\n")
+        out = tmp_path / "out"
+        self.tamis("export", "queries", tmp_path / "q.tsv", "-o", out, "--encoder", "minilm")
+        expected = MiniLMNumpy().encode_queries([QUESTION])
+        np.testing.assert_allclose(np.load(out / "embedding.npy"), expected, atol=1e-5)
 
     def test_own_at_the_build(self, home: Path, tmp_path: Path) -> None:
         goal = tmp_path / "index"

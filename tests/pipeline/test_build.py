@@ -349,7 +349,7 @@ def test_a_missing_package_is_told_before_any_work(
     assert names(tmp_path) == [source.name]
 
 
-def test_a_cold_search_loads_no_torch_without_a_model(tmp_path: Path) -> None:
+def test_a_cold_search_loads_no_torch_without_a_model_and_no_pandas(tmp_path: Path) -> None:
     build(corpus(tmp_path, passages(20)), tmp_path / "index", encoder="hashing")
     for mode in ("dense", "lexical", "hybrid"):
         arguments = ["tamis", "search", str(tmp_path / "index"), "flea", "--mode", mode]
@@ -357,7 +357,7 @@ def test_a_cold_search_loads_no_torch_without_a_model(tmp_path: Path) -> None:
             "import sys; from tamis.pipeline.cli import main\n"
             f"sys.argv = {arguments!r}\n"
             "try: main()\nexcept SystemExit: pass\n"
-            "print({'torch', 'sentence_transformers'} & set(sys.modules))"
+            "print({'torch', 'sentence_transformers', 'pandas'} & set(sys.modules))"
         )
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=False

@@ -1,0 +1,148 @@
+"""What a student keeps of its teacher: nDCG@10 as a share of MiniLM's, collection by collection.
+
+    .venv/bin/python benchmarks/retention.py COLLECTIONS [--encoders tamis-small tamis-tiny static]
+        [--only scifact:test wikiqa-passage:test ...] [--cache FOLDER] [--json FILE]
+
+COLLECTIONS holds BEIR folders. Passages are ranked by exact inner product; nDCG@10 as ir-measures
+computes it, over the queries of the split that have a relevant passage. "asymmetric" takes MiniLM
+for the queries and the student for the passages. A share is the student's mean over MiniLM's mean;
+its interval (and that of the mean over collections) is a bootstrap over queries, 10,000 resamples,
+seed 0, the same queries drawn for both sides. MiniLM's vectors are kept in the cache folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from measuring import hardware
+from rich.console import Console
+from rich.table import Table
+
+import tamis
+from tamis.core.fingerprints import of_texts
+from tamis.core.qrels import read_qrels
+from tamis.core.queries import read_queries
+from tamis.core.topk import best_first
+from tamis.eval.evaluate import evaluate
+
+DEFAULT = (
+    "scifact:test",
+    "medquad:test",
+    "wikiqa-passage:test",
+    "msmarco-dl19-pool:test",
+    "cranfield:test",
+    "cacm:test",
+    "boolq-dev:test",
+    "negconstraint:test",
+)
+RESAMPLES = 10_000
+MEASURE = "nDCG@10"
+WAYS = ("symmetric", "asymmetric")
+
+
+class Collection:
+    """Passages, queries with a relevant passage, judgments, and MiniLM's vectors of both."""
+
+    def __init__(self, folder: Path, split: str, cache: Path) -> None:
+        self.name = f"{folder.name}:{split}"
+        passages = [p for p in tamis.open_corpus(folder) if isinstance(p, tamis.Passage)]
+        self.ids = [p.id for p in passages]
+        self.texts = [p.full_text for p in passages]
+        judged = read_qrels(folder / "qrels" / f"{split}.tsv").judgments
+        self.judgments = {q: own for q, own in judged.items() if any(g > 0 for g in own.values())}
+        path = next(iter(sorted(folder.glob("queries.jsonl*"))))
+        queries = [q for q in read_queries(path) if q.id in self.judgments]
+        self.query_ids, self.queries = [q.id for q in queries], [q.text for q in queries]
+        self.teacher_passages = kept(cache, self.texts, "passage")
+        self.teacher_queries = kept(cache, self.queries, "query")
+
+    def values(self, queries: np.ndarray, passages: np.ndarray) -> np.ndarray:
+        """nDCG@10 of each query, in the order of ``evaluate``: sorted by id as text."""
+        run = {}
+        for query, vector in zip(self.query_ids, queries, strict=True):
+            scores = passages @ vector
+            rows = np.argpartition(-scores, 99)[:100].astype(np.int64)
+            rows, best = best_first(rows, scores[rows])
+            run[query] = {self.ids[row]: float(s) for row, s in zip(rows, best, strict=True)}
+        return np.asarray(evaluate(run, self.judgments, [MEASURE]).values[MEASURE])
+
+
+def kept(cache: Path, texts: list[str], role: str) -> np.ndarray:
+    """MiniLM's vectors, from the cache or made and kept."""
+    path = cache / f"minilm-{role}-{of_texts(texts)[:24]}.npy"
+    if not path.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        np.save(path, tamis.encoder("minilm").encode(texts, role).vectors)
+    return np.asarray(np.load(path))
+
+
+def share(student: np.ndarray, teacher: np.ndarray, seed: int = 0) -> tuple[float, np.ndarray]:
+    """(share of the means, [resamples] the share of each resample)."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, len(student), (RESAMPLES, len(student)))
+    return float(student.mean() / teacher.mean()), student[drawn].mean(1) / teacher[drawn].mean(1)
+
+
+def shown(value: float, resamples: np.ndarray) -> str:
+    low, high = np.percentile(resamples, (2.5, 97.5))
+    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("collections", type=Path)
+    arguments.add_argument("--encoders", nargs="+", default=["tamis-small", "tamis-tiny", "static"])
+    arguments.add_argument("--only", nargs="+", default=DEFAULT)
+    arguments.add_argument("--cache", type=Path, default=Path.home() / ".cache/tamis/retention")
+    arguments.add_argument("--json", type=Path)
+    chosen = arguments.parse_args()
+
+    collections = []
+    for each in chosen.only:
+        folder, _, split = each.partition(":")
+        collections.append(Collection(chosen.collections / folder, split, chosen.cache))
+    teacher = {c.name: c.values(c.teacher_queries, c.teacher_passages) for c in collections}
+    columns = {
+        f"{name} {way}": [] for name in chosen.encoders for way in ("symmetric", "asymmetric")
+    }
+    for name in chosen.encoders:
+        encoder = tamis.encoder(name)
+        for c in collections:
+            passages = encoder.encode_passages(c.texts)
+            for way, queries in (
+                ("symmetric", encoder.encode_queries(c.queries)),
+                ("asymmetric", c.teacher_queries),
+            ):
+                columns[f"{name} {way}"].append(share(c.values(queries, passages), teacher[c.name]))
+
+    table = Table("collection", "queries", "MiniLM nDCG@10", *columns)
+    for place, c in enumerate(collections):
+        cells = [shown(*column[place]) for column in columns.values()]
+        table.add_row(c.name, str(len(c.queries)), f"{teacher[c.name].mean():.4f}", *cells)
+    means = {
+        name: (float(np.mean([v for v, _ in column])), np.mean([r for _, r in column], axis=0))
+        for name, column in columns.items()
+    }
+    table.add_row("mean", "", "", *[shown(*mean) for mean in means.values()], style="bold")
+    Console(width=200).print(table)
+    print(f"share of MiniLM in %, 95 % bootstrap interval; {hardware()}")
+    if chosen.json:
+        chosen.json.write_text(json.dumps(as_json(collections, teacher, columns, means), indent=2))
+
+
+def as_json(collections, teacher, columns, means) -> dict:
+    shares = {}
+    for name, column in columns.items():
+        mean, resamples = means[name]
+        low, high = np.percentile(resamples, (2.5, 97.5))
+        shares[name] = {c.name: round(column[i][0], 4) for i, c in enumerate(collections)}
+        shares[name] |= {"mean": round(mean, 4), "interval": [round(low, 4), round(high, 4)]}
+    minilm = {c.name: round(float(teacher[c.name].mean()), 4) for c in collections}
+    return {"measure": MEASURE, "minilm": minilm, "share": shares}
+
+
+if __name__ == "__main__":
+    main()
