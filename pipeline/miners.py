@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..core.progress import Progress
     from ..core.protocols import Encoder
     from ..core.records import Float32Array, Int64Array
-    from ..encoders.training.synthetic_questions import Search
+    from ..encoders.training.questions.synthetic_questions import Search
     from ..index.lexical import LexicalIndex
 
 _ENCODED_AT_ONCE = 4096

@@ -13,7 +13,7 @@ from ..core.errors import BadData
 from ..core.progress import Silent
 from ..encoders.training.negatives import Unmined, in_turns, with_negatives
 from ..encoders.training.pairs import Pair, read_pairs, write_pairs
-from ..encoders.training.synthetic_questions import round_trip
+from ..encoders.training.questions.synthetic_questions import round_trip
 from ..index.folder import IndexFolder
 from .components import encoder as load_encoder
 from .miners import PassageVectors, bm25_in, bm25_over
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ..core.protocols import Encoder
     from ..core.records import Passage
     from ..encoders.training.negatives import Score
-    from ..encoders.training.synthetic_questions import Search
+    from ..encoders.training.questions.synthetic_questions import Search
 
 __all__ = ["Mined", "PairSettings", "make_pairs", "mine_pairs", "write_mined"]
 

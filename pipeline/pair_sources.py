@@ -15,9 +15,9 @@ from ..core.queries import read_queries
 from ..encoders.training.draws import sample
 from ..encoders.training.negatives import Unmined
 from ..encoders.training.pairs import read_pairs
-from ..encoders.training.seq2seq_questions import Seq2SeqQuestions
-from ..encoders.training.synthetic_questions import RowQuestion
-from ..encoders.training.template_questions import TemplateQuestions
+from ..encoders.training.questions.seq2seq_questions import Seq2SeqQuestions
+from ..encoders.training.questions.synthetic_questions import RowQuestion
+from ..encoders.training.questions.template_questions import TemplateQuestions
 from ..encoders.training.weak_pairs import weak_pair
 from ..index.folder import IndexFolder
 from ..index.passages import PassageTable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..core.progress import Progress
     from ..core.records import Passage
-    from ..encoders.training.synthetic_questions import QuestionGenerator
+    from ..encoders.training.questions.synthetic_questions import QuestionGenerator
     from ..encoders.training.weak_pairs import WeakKind
     from .pair_settings import PairSettings
 

@@ -7,20 +7,22 @@ import logging
 import os
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.durable import replacing
 from ..core.errors import BadArguments, MissingDependency
 from ..core.progress import Silent
+from ..encoders.recurrent.strict_json import from_json
 from ..encoders.training.recipes import prepare
 from ..encoders.training.spec import read_spec
 from .dev_evaluation import DevCollection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ..core.progress import Progress
     from ..core.protocols import Encoder
+    from ..encoders.training.pairs import Pair
     from ..encoders.training.recipe import Recipe
     from ..encoders.training.spec import TrainingSpec
 
@@ -51,7 +53,7 @@ def train_encoder(
     read = read_spec(Path(spec), Path(data) if data is not None else None)
     collections = [DevCollection(each, read) for each in read.evaluations]
     _settle(read)
-    recipe = prepare(read, teacher_cache())
+    recipe = prepare(read, teacher_cache(), _pairs_of(read, watched))
     run_training(recipe, read, goal.with_name(f"{goal.name}.training"), collections, watched)
     recipe.trainee.save(goal, trained_on=recipe.trained_on)
     with replacing(goal / "training.toml") as out:
@@ -59,6 +61,20 @@ def train_encoder(
     from .components import encoder
 
     return encoder(str(goal))
+
+
+def _pairs_of(spec: TrainingSpec, progress: Progress) -> Callable[[Mapping[str, Any]], list[Pair]]:
+    """Makes the pairs that ``[pairs]`` describes; a wrong table is refused right here."""
+    from .mining import make_pairs
+    from .pair_settings import PairSettings
+
+    def settings(table: Mapping[str, Any]) -> PairSettings:
+        return from_json(PairSettings, table, f"{spec.source} [pairs]").under(spec.base)
+
+    table = spec.sections.get("pairs", {})
+    if isinstance(table, dict) and set(table) - {"file"}:
+        settings(table).check()
+    return lambda table: make_pairs(settings(table), progress=progress)
 
 
 def run_training(

@@ -40,7 +40,12 @@ class FoldedLayer(nn.Module):
         self.gain = nn.Parameter(torch.empty(spec.width))
 
     def forward(
-        self, embedded: Tensor, place: Tensor, below: Tensor | None, packed: Packed, product: Product
+        self,
+        embedded: Tensor,
+        place: Tensor,
+        below: Tensor | None,
+        packed: Packed,
+        product: Product,
     ) -> Tensor:
         """embedded [different pieces, rank], place [tokens] of each token in it, below [tokens,
         width] or None, to [tokens, width]."""

@@ -21,7 +21,7 @@ from ...kernels.packing import pack_lengths
 from ..folded.half_product import half_product
 from .bottleneck_decoder import BottleneckDecoder
 from .head import WithHead
-from .model_parts import heard, mask_piece, token_states, token_table
+from .model_parts import check_token_states, heard, mask_piece, token_states, token_table
 from .own_space import plain_sources, student_in_own_space
 from .replaced_pieces import Replaced, Unigrams, replaced
 from .sampled_softmax import Vocabulary
@@ -105,6 +105,8 @@ def bottleneck(spec: TrainingSpec, cache: Path) -> Recipe:
             '[model] kind is "transformer": the recipe "bottleneck" trains "folded" and '
             '"recurrent" models, whose word pieces it can replace'
         )
+    if own.encoder:
+        check_token_states(spec, "set encoder = 0 in [bottleneck]")
     trainee = student_in_own_space(spec)
     assert isinstance(trainee, PackedTrainee), "the other kinds were refused"
     return Bottleneck(spec, own, sources, trainee)
@@ -121,7 +123,7 @@ class Batch:
 
 
 class Bottleneck:
-    """The recipe. BadArguments for a model that cannot learn as ``own`` says."""
+    """The recipe. BadArguments for a vocabulary without the [MASK] that ``own`` asks for."""
 
     def __init__(
         self,
@@ -133,11 +135,7 @@ class Bottleneck:
         self._spec, self._own, self._inner = spec, own, trainee
         self._table = token_table(trainee.model)
         self._told = token_states(trainee.model) if own.encoder else None
-        if own.encoder and self._told is None:
-            raise BadArguments(
-                f"{spec.source}: the model ({trainee.model.spec.title}) has no states of single "
-                f"tokens that could restore them; set [bottleneck] encoder = 0"
-            )
+        assert self._told is not None or not own.encoder, "checked when the spec was read"
         self._mask = mask_piece(trainee) if own.noise == "mask" else 0
         self._head = self._new_head()
         self._trainee = WithHead(trainee, self._head)
@@ -164,18 +162,14 @@ class Bottleneck:
         )
 
     @cached_property
-    def _per_epoch(self) -> int:
-        tokens = int(self._store.lengths[self._learned].sum())
-        return steps_per_epoch(tokens, len(self._learned), self._spec.schedule.batch_tokens)
-
-    @cached_property
     def steps(self) -> int:
-        return max(1, int(self._per_epoch * self._spec.schedule.epochs))
+        return max(1, int(self._batches_of(self._learned) * self._spec.schedule.epochs))
 
     def batches(self, start: int) -> Iterator[Batch]:
-        seed, n = self._spec.seed, len(self._learned)
-        for step, rows in rows_of_steps(n, self._per_epoch, seed, start, self.steps):
-            yield self.batch(self._learned[rows], np.random.default_rng([seed, _NOISE, step]))
+        seed, learned = self._spec.seed, self._learned
+        per_epoch = self._batches_of(learned)
+        for step, rows in rows_of_steps(len(learned), per_epoch, seed, start, self.steps):
+            yield self.batch(learned[rows], np.random.default_rng([seed, _NOISE, step]))
 
     def batch(self, rows: np.ndarray, rng: np.random.Generator) -> Batch:
         """Of the texts ``rows``, corrupted and their candidates drawn by ``rng``."""
@@ -211,11 +205,10 @@ class Bottleneck:
         if not len(self._held_out):
             return {}
         self._trainee.module.eval()
-        parts = np.array_split(
-            self._held_out, max(1, min(len(self._held_out) // 2, self._parts_of_held_out()))
-        )
+        pairs = len(self._held_out) // 2  # of which each part has one, to swap their vectors
+        parts = min(pairs, self._batches_of(self._held_out))
         own, other, places = 0.0, 0.0, 0
-        for number, rows in enumerate(parts):
+        for number, rows in enumerate(np.array_split(self._held_out, parts)):
             rng = np.random.default_rng([self._spec.seed, _WATCHED, number])
             batch = self.batch(rows, rng)
             n = len(batch.texts.rows)
@@ -235,9 +228,9 @@ class Bottleneck:
             queries = self._decode(batch, vectors)
         return self._vocabulary.cross_entropy(queries, self._tensor(batch.texts.originals))
 
-    def _parts_of_held_out(self) -> int:
-        tokens = int(self._store.lengths[self._held_out].sum())
-        return steps_per_epoch(tokens, len(self._held_out), self._spec.schedule.batch_tokens)
+    def _batches_of(self, rows: np.ndarray) -> int:
+        tokens = int(self._store.lengths[rows].sum())
+        return steps_per_epoch(tokens, len(rows), self._spec.schedule.batch_tokens)
 
     def _read(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """The encoder's vectors [texts, dim] and, where they are wanted, its states of tokens."""

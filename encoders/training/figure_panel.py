@@ -10,13 +10,15 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; sums and means are black
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+# Okabe and Ito's colours, which colour-blind readers tell apart, and two more for crowded panels;
+# sums and means are black
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A5195", "#8C6D46")
 _BLACK, _GREY, _PALE = "#222222", "#666666", "#E8E8E8"
 _SUMMARIES = ("loss", "mean")
-_POINTS = 120  # a line with more is drawn as the means of so many stretches, over all its points
+_POINTS = 120  # a line of twice as many is drawn as the means of so many stretches, over a pale one
 _LOG_RANGE = 3.0  # what spans more than this is drawn over a logarithmic axis
 APART = 0.17  # inches between two names
+_LEADER = {"arrowstyle": "-", "lw": 0.5, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
 
 STYLE: dict[str, Any] = {
     "font.size": 9,
@@ -148,7 +150,7 @@ def _draw(axis: Any, curve: Curve, colour: str) -> None:
             ms=3,
             clip_on=False,
         )
-    elif len(curve.steps) <= _POINTS:
+    elif len(curve.steps) < 2 * _POINTS:
         axis.plot(curve.steps, curve.values, color=colour, lw=width)
     else:
         axis.plot(curve.steps, curve.values, color=colour, lw=0.6, alpha=0.3)
@@ -219,5 +221,5 @@ def _name(
             color=colour,
             size=8.5,
             weight="bold" if curve.name in _SUMMARIES else "normal",
-            arrowprops={"arrowstyle": "-", "lw": 0.5, "color": colour, "shrinkA": 0, "shrinkB": 0},
+            arrowprops=_LEADER | {"color": colour},
         )

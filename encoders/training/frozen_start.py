@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import BadArguments
 from ..recurrent.kinds import load_encoder
 from ..transformer import TransformerEncoder
-from .named_models import model_of
+from .named_models import model_of, start_folder
 from .teacher import vectors_alone
 
 if TYPE_CHECKING:
@@ -41,5 +41,5 @@ def frozen_start(spec: TrainingSpec) -> FrozenStart:
     if own.kind == "transformer":
         model = model_of(own.start, spec)
         return FrozenStart(TransformerEncoder(model, name=own.start, device=spec.device))
-    folder = spec.path(own.start)
+    folder = start_folder(spec)
     return FrozenStart(load_encoder(folder, device=spec.device, name=own.start))

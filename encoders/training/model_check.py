@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import BadArguments, BadData, TamisError
 from ..recurrent.kinds import kind_of
-from .named_models import check_model_name
+from .named_models import check_model_name, start_folder
 
 if TYPE_CHECKING:
     from .spec import ModelSpec, TrainingSpec
@@ -46,7 +46,7 @@ def _check_device(device: str) -> None:
 
 
 def _check_start(spec: TrainingSpec) -> None:
-    own, folder = spec.model, spec.path(spec.model.start)
+    own, folder = spec.model, start_folder(spec)
     found = kind_of(folder)
     if found is None and own.kind == "transformer":
         check_model_name("[model] start", own.start, spec)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...core.errors import BadArguments
 from ..folded.model import FoldedModel
-from ..recurrent.model import RecurrentModel
+from ..recurrent.kinds import read_spec
+from ..recurrent.model import RecurrentModel, is_whole_body
 from ..recurrent.stack import Stack
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..recurrent.text_model import TextModel
+    from .spec import TrainingSpec
     from .trainee import PackedTrainee
 
 MASK = "[MASK]"
@@ -38,8 +40,23 @@ def token_table(model: TextModel) -> Tensor:
     return model.embedding.weight
 
 
+def check_token_states(spec: TrainingSpec, otherwise: str) -> None:
+    """BadArguments when the model of ``[model]`` will have no states of single tokens, ending with
+    what to do ``otherwise``; nothing is loaded."""
+    described: Any = read_spec(spec.path(spec.model.start)) if spec.model.start else spec.model
+    if described.kind == "folded" and not described.layers:
+        missing = "a student without layers"
+    elif described.kind == "recurrent" and is_whole_body(described.cell):
+        missing = f"{described.cell!r}, which pools unseen"
+    else:
+        return
+    raise BadArguments(
+        f"{spec.source}: [model] is {missing}, and has no states of single tokens; {otherwise}"
+    )
+
+
 def token_states(model: TextModel) -> TokenStates | None:
-    """None for a static student, and for a cell that is a whole body and pools unseen."""
+    """None for a student without layers, and for a cell that is a whole body and pools unseen."""
     if isinstance(model, FoldedModel) and model.spec.layers:
         return TokenStates(model.layers[-1], model.spec.width)
     if isinstance(model, RecurrentModel) and isinstance(model.body, Stack):

@@ -1,4 +1,4 @@
-"""Which model a spec means by a name: "minilm", a folder, or a name of the hub."""
+"""Which model a spec means by a name: one that is at hand, a folder, or a name of the hub."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .spec import TrainingSpec
 
 MINILM = "minilm"
+_PACKAGED = Path(__file__).parent.parent / "models"
 
 
 def check_model_name(what: str, name: str, spec: TrainingSpec) -> None:
@@ -37,3 +38,12 @@ def model_of(name: str, spec: TrainingSpec) -> str:
         return str(minilm_folder())
     folder = spec.path(name)
     return str(folder) if Path(folder).is_dir() else name
+
+
+def start_folder(spec: TrainingSpec) -> Path:
+    """Where the encoder of ours lies that ``[model] start`` names: beside the data, or else among
+    those that come with the package. Nothing may be there."""
+    name = spec.model.start
+    folder, packaged = spec.path(name), _PACKAGED / name
+    known = packaged.parent == _PACKAGED and packaged.is_dir()
+    return packaged if known and not folder.is_dir() else folder

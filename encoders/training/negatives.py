@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ...core.records import Float32Array
-    from .synthetic_questions import Search
+    from .questions.synthetic_questions import Search
 
     Score: TypeAlias = Callable[[Sequence[str], Sequence[str]], Float32Array]
     """Queries and as many texts to what a teacher thinks of each text as its query's answer."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from ...core.errors import BadArguments, BadData
-from .trainee import PackedTrainee
 
 if TYPE_CHECKING:
     from .spec import TrainingSpec
@@ -22,30 +20,29 @@ def student_in_own_space(spec: TrainingSpec) -> Trainee:
     ``space`` becomes its own, so that its vectors are never searched with another's.
     """
     from .recipes import TeacherSpec, load_teacher
-    from .students import student
+    from .students import enter_space, student
 
-    teacher: Any = None  # is asked for new models only
-    if not spec.model.start:
-        teacher = load_teacher(spec.section(TeacherSpec, "teacher"), spec)
-    trainee = student(spec, teacher)
-    if isinstance(trainee, PackedTrainee):
-        trainee.model.spec = replace(cast("Any", trainee.model.spec), space="")
+    described = spec.section(TeacherSpec, "teacher")
+    trainee = student(spec, None if spec.model.start else load_teacher(described, spec))
+    enter_space(trainee, "")
     return trainee
 
 
 def plain_sources(spec: TrainingSpec) -> list[TextSource]:
     """The files of ``[[texts]]``, for a recipe that asks no teacher; ``[teacher]`` is read too.
 
-    BadArguments or BadData for what would change nothing.
+    BadArguments, BadData or MissingResource, also for what would change nothing.
     """
+    from .named_models import check_model_name
     from .recipes import TeacherSpec, text_sources
 
-    spec.section(TeacherSpec, "teacher")
+    described = spec.section(TeacherSpec, "teacher")
     if spec.model.start and "teacher" in spec.sections:
         raise BadArguments(
             f"{spec.source} has [teacher], which only makes a new model: [model] start is "
             f"{spec.model.start!r}"
         )
+    check_model_name("[teacher] model", described.model, spec)
     for source in (sources := text_sources(spec)):
         if source.states:
             raise BadData(

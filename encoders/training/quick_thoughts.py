@@ -41,9 +41,9 @@ _HELD_OUT = 2  # has random numbers of its own; 0 is the epochs'
 
 @dataclass(frozen=True, slots=True)
 class QuickThoughtsSpec:
-    """window: so many sentences to each side are neighbours, 1 to 3. temperature: of the softmax.
-    longest: a text with more sentences is cut into passages of so many. held_out: passages that
-    are never learned from, for ``watch``."""
+    """window: so many sentences to each side are neighbours, 1 to 3. temperature: of the softmax; a
+    transformer that compares by dot product wants 1. longest: a text with more sentences is cut
+    into passages of so many. held_out: passages that are never learned from, for ``watch``."""
 
     window: int = 1
     temperature: float = 0.05

@@ -36,17 +36,18 @@ def prepare(spec: TrainingSpec, cache: Path, pairs: MakePairs | None = None) -> 
     says, where that is more than a file of them. BadArguments, BadData or MissingResource name
     what is wrong in the spec before any model is loaded.
 
-    torch's global generator is set by the spec's seed: dropout draws from it.
+    torch's global generator is set by the spec's seed.
     """
     one_of(f"{spec.source}: recipe", spec.recipe, tuple(RECIPES))
     check_model(spec)
     import torch
 
+    torch.manual_seed(spec.seed)  # for weights that a model's file lacks, as a pooler's may
     if spec.recipe == _NEEDS_PAIRS:
         recipe = _contrastive(spec, cache, pairs)
     else:
         recipe = RECIPES[spec.recipe](spec, cache)
-    torch.manual_seed(spec.seed)
+    torch.manual_seed(spec.seed)  # for dropout, however much was drawn up to here
     return recipe
 
 

@@ -42,9 +42,7 @@ class Vocabulary:
         shift = self.log_share - log_inclusion
         own = (queries * self.table[originals]).sum(1) + shift[originals]
         others = self.product(queries, self.table[candidates].T) + shift[candidates]
-        never = torch.finfo(
-            others.dtype
-        ).min  # an infinity would have no gradient where it is alone
+        never = torch.finfo(others.dtype).min  # rows of nothing but infinities have no gradient
         others = others.masked_fill(originals[:, None] == candidates, never)
         everything = torch.logaddexp(own, others.logsumexp(1))
         return (everything - own).mean()
@@ -53,9 +51,8 @@ class Vocabulary:
         """The same over the whole vocabulary, to watch and not to learn from; nan for no query."""
         total = 0.0
         with torch.no_grad():
-            for some, goal in zip(
-                torch.split(queries, _ROWS), torch.split(originals, _ROWS), strict=True
-            ):
+            parts = torch.split(queries, _ROWS), torch.split(originals, _ROWS)
+            for some, goal in zip(*parts, strict=True):
                 scores = self.product(some, self.table.T) + self.log_share
                 total += float(nn.functional.cross_entropy(scores, goal, reduction="sum"))
         return total / len(queries) if len(queries) else float("nan")

@@ -17,7 +17,7 @@ from ..recurrent.spec import RecurrentSpec
 from ..recurrent.stored_model import read_model
 from ..static import zipf_weights
 from ..word_pieces import WordPieces
-from .named_models import model_of
+from .named_models import model_of, start_folder
 from .trainee import PackedTrainee
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _started(spec: TrainingSpec) -> Trainee:
         return TransformerTrainee(
             model_of(own.start, spec), name=own.start, half=spec.half, device=spec.device
         )
-    return started(spec.path(own.start), spec)
+    return started(start_folder(spec), spec)
 
 
 def _check_beside(made: Trainee, teacher: Teacher) -> None:
@@ -100,7 +100,7 @@ def check_same_space(spec: TrainingSpec, teacher: Teacher) -> None:
     own = spec.model
     if not own.start or own.kind == "transformer":
         return
-    found = read_spec(spec.path(own.start)).space
+    found = read_spec(start_folder(spec)).space
     if found != teacher.card.space:
         raise Mismatch(
             f"[model] start is {own.start!r} of space {found[:12] or 'its own'!r}, the teacher "

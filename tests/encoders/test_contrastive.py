@@ -14,7 +14,7 @@ import tamis
 from tamis.core.errors import BadArguments, BadData, Mismatch, MissingResource, UnknownComponent
 from tamis.core.progress import Silent
 from tamis.encoders.recurrent.kinds import load_encoder
-from tamis.encoders.training import frozen_start, recipes, students
+from tamis.encoders.training import frozen_start, named_models, recipes, students
 from tamis.encoders.training.loop import train
 from tamis.encoders.training.pair_batches import PairTexts
 from tamis.encoders.training.pairs import Pair, write_pairs
@@ -441,6 +441,18 @@ def test_a_wrong_spec_is_refused_before_anything_is_loaded(
     write_pairs(base / "unscored.jsonl", pairs(negatives=3))
     with pytest.raises(error, match=says):
         prepare(spec(base, **tables), tmp_path)
+
+
+def test_an_encoder_that_comes_along_is_named_without_its_folder(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of the same name beside the data goes first."""
+    write_pairs(tmp_path / "pairs.jsonl", pairs())
+    wanted = spec(tmp_path, "pairs.jsonl", contrastive={"keep": 1.0})
+    monkeypatch.setattr(named_models, "_PACKAGED", base)
+    made(wanted, tmp_path).trainee.save(tmp_path / "folded", trained_on="")
+    monkeypatch.setattr(named_models, "_PACKAGED", tmp_path / "nowhere")
+    assert made(wanted, tmp_path).trainee.dim == 32
 
 
 def test_sizes_must_be_smaller_than_the_vectors(base: Path, tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,6 +20,9 @@ from tamis.encoders.training.loop import CHECKPOINT, rate_factor, train
 from tamis.encoders.training.recipes import prepare
 from tamis.encoders.training.spec import TrainingSpec, spec_of
 from tamis.encoders.training.teacher import Teacher
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TEXTS = 600
 
@@ -259,7 +261,7 @@ def test_a_wrong_spec_is_refused_before_a_model_is_loaded(
 
 def test_a_line_without_a_text_is_named(made: Any, data: Path) -> None:
     (data / "bad.jsonl").write_text('{"text": "fine"}\n{"body": "?"}\n', "utf-8")
-    with pytest.raises(BadData, match="bad.jsonl line 2"):
+    with pytest.raises(BadData, match=r"bad\.jsonl line 2"):
         made(texts=[{"path": "bad.jsonl"}])
 
 

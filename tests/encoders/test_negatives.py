@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tamis.core.records import Float32Array, Int64Array
     from tamis.encoders.training.negatives import Score
-    from tamis.encoders.training.synthetic_questions import Search
+    from tamis.encoders.training.questions.synthetic_questions import Search
 
 TEXTS = ["zero", "one", "two", "three", "four", "five", "six", "seven"]
 ALL = NegativeRule(count=10, last=10)

@@ -24,8 +24,8 @@ from transformers import (  # noqa: E402
 
 from tamis.core.errors import BadArguments, BadData, MissingResource  # noqa: E402
 from tamis.core.records import Passage  # noqa: E402
-from tamis.encoders.training.seq2seq_questions import Seq2SeqQuestions, _Draws  # noqa: E402
-from tamis.encoders.training.synthetic_questions import RowQuestion, round_trip  # noqa: E402
+from tamis.encoders.training.questions.seq2seq_questions import Seq2SeqQuestions, _Draws  # noqa: E402
+from tamis.encoders.training.questions.synthetic_questions import RowQuestion, round_trip  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.core.records import Passage
-from tamis.encoders.training.noun_phrases import inside, is_name, is_plural, noun_phrase
-from tamis.encoders.training.sentence_questions import questions_of
-from tamis.encoders.training.template_questions import TemplateQuestions
+from tamis.encoders.training.questions.noun_phrases import inside, is_name, is_plural, noun_phrase
+from tamis.encoders.training.questions.sentence_questions import questions_of
+from tamis.encoders.training.questions.template_questions import TemplateQuestions
 
 ASKED = {
     "A sieve is a tool that separates fine from coarse.": "what is a sieve",

@@ -1,4 +1,4 @@
-"""A sentence-transformers model trained by the recipes: the same vectors, batches and protection."""
+"""A sentence-transformers model trained by the recipes: the same vectors, batches and care."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ def one_thread() -> Iterator[None]:
 def base(tmp_path_factory: pytest.TempPathFactory, teacher_folder: Path, texts: Texts) -> Path:
     """Models to begin with, pairs and texts, side by side."""
     folder = tmp_path_factory.mktemp("transformers")
+    shutil.copytree(teacher_folder, folder / "dropout")
     shutil.copytree(teacher_folder, folder / "plain")
+    described = json.loads((folder / "plain" / "config.json").read_text())
+    without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (folder / "plain" / "config.json").write_text(json.dumps({**described, **without}))
     settings = {"prompts": {"query": "red: ", "document": "blue: "}}
     _variant(folder, "prompts", settings=settings)
     _variant(folder, "dot", settings={"similarity_fn_name": "dot"}, modules=2)
@@ -89,7 +93,7 @@ def spec(base: Path, recipe: str = "contrastive", **tables: Any) -> TrainingSpec
         "recipe": recipe,
         "seed": 3,
         "model": {"kind": "transformer", "start": "plain", **tables.pop("model", {})},
-        "schedule": {"epochs": 8, "rate": 0.002, "warmup": 2, **tables.pop("schedule", {})},
+        "schedule": {"epochs": 20, "rate": 0.002, "warmup": 2, **tables.pop("schedule", {})},
     }
     if recipe == "contrastive":
         body["pairs"] = {"file": "pairs.jsonl"}
@@ -151,6 +155,8 @@ def test_every_parameter_gets_a_gradient(base: Path, texts: Texts) -> None:
     (found * torch.randn(found.shape)).sum().backward()
     for name, parameter in trainee.module.named_parameters():
         assert parameter.dtype == torch.float32, name
+        if "pooler.dense" in name:  # BERT's own, which mean pooling goes past
+            continue
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
 
@@ -178,7 +184,7 @@ def test_contrastive_training_lifts_the_ranking(base: Path, tmp_path: Path, star
     recipe = made(wanted, tmp_path)
     before = _rank(recipe)
     train(recipe, wanted, tmp_path / "run", progress=Silent())
-    assert _rank(recipe) > max(0.6, before + 0.2)
+    assert _rank(recipe) > max(0.8, before + 0.2)
 
 
 def _rank(recipe: Any) -> float:
@@ -204,7 +210,7 @@ def test_distillation_brings_it_nearer_to_a_teacher(base: Path, tmp_path: Path) 
         "distillation",
         teacher={"model": str(tmp_path / "teacher")},
         distillation={"leaf": 4},
-        schedule={"batch_tokens": 400, "epochs": 4},
+        schedule={"batch_tokens": 400, "epochs": 8},
     )
     recipe = made(wanted, tmp_path)
     goal = TransformerEncoder(tmp_path / "teacher")
@@ -214,9 +220,9 @@ def test_distillation_brings_it_nearer_to_a_teacher(base: Path, tmp_path: Path) 
         found = recipe.trainee.encoder().encode_passages(asked_of)
         return float((found * goal.encode_passages(asked_of)).sum(1).mean())
 
-    before = cosine()
+    before = 1 - cosine()
     train(recipe, wanted, tmp_path / "run", progress=Silent())
-    assert cosine() > before + 0.1
+    assert 1 - cosine() < 0.6 * before
 
 
 def test_batches_are_those_of_any_other_student(base: Path, tmp_path: Path) -> None:
@@ -253,7 +259,8 @@ class StopAt:
 def test_killed_and_resumed_ends_with_the_same_weights(base: Path, tmp_path: Path) -> None:
     """Dropout included: it draws what an unbroken run would have drawn."""
     schedule = {"checkpoint_every": 3, "epochs": 4, "evaluate_every": 4}
-    wanted = spec(base, contrastive={"keep": 0.5, "held_out": 2}, schedule=schedule)
+    terms = {"keep": 0.5, "held_out": 2}
+    wanted = spec(base, model={"start": "dropout"}, contrastive=terms, schedule=schedule)
     ends = []
     for stops in ([], [], [2], [3, 2, 6]):
         folder = tmp_path / f"run{len(ends)}"
@@ -331,7 +338,7 @@ def test_models_of_more_than_word_pieces_are_refused(tmp_path: Path) -> None:
     from sentence_transformers.models import StaticEmbedding
     from tokenizers import Tokenizer, models
 
-    rust = Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    rust = Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a"))  # noqa: S106
     table = np.eye(2, 32, dtype=np.float32)
     model = SentenceTransformer(modules=[StaticEmbedding(rust, embedding_weights=table)])
     model.save(str(tmp_path / "static"))

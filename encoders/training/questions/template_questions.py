@@ -6,17 +6,17 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from .draws import draw
+from ..draws import draw
+from ..sentences import sentences
 from .keyword_queries import WORD, KeywordQueries
 from .noun_phrases import noun_phrase
 from .question_patterns import PHRASE, YES_OR_NO
 from .sentence_questions import Asked, questions_of
-from .sentences import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
-    from ...core.records import Passage
+    from ....core.records import Passage
 
 _LATER = {PHRASE: 1, YES_OR_NO: 2}
 _FEWEST_WORDS = 5

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ...core.records import Int64Array, Passage
+    from ....core.records import Int64Array, Passage
 
     Search: TypeAlias = Callable[[Sequence[str], int], Sequence[Int64Array]]
     """Questions and a depth to the rows of each question's passages, best first."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.errors import BadArguments, BadData
-from ...core.hub import load_model
-from ..model_files import model_folder
-from ..token_batches import token_batches
+from ....core.errors import BadArguments, BadData
+from ....core.hub import load_model
+from ...model_files import model_folder
+from ...token_batches import token_batches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ...core.records import Passage
+    from ....core.records import Passage
 
 _PASSAGE_TOKENS = 512
 _QUESTION_TOKENS = 64

@@ -7,12 +7,12 @@ from collections import Counter
 from math import log
 from typing import TYPE_CHECKING
 
-from .draws import draw, sample
+from ..draws import draw, sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...core.records import Passage
+    from ....core.records import Passage
 
 WORD = re.compile(r"[^\W_][\w'’-]*[^\W_]|[^\W_]")  # noqa: RUF001 - typeset apostrophes
 

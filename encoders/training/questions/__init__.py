@@ -1,0 +1,1 @@
+"""Questions made from passages, for people without any."""
