@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
@@ -50,11 +51,11 @@ _LOSS = {"cosine": 1.0, "similarity": 0.5, "asymmetric": 0.25, "states": 0.2, "g
 class Tuning:
     """How a student is tuned; the rates and what follows them are those of ``ScheduleSpec``.
 
-    texts: so many are read in all, and that makes the number of epochs, between its two bounds: a
+    tokens: so many are read in all, and that makes the number of epochs, between its two bounds: a
     small sample is read more often.
     """
 
-    texts: int = 100_000
+    tokens: int = 8_000_000
     epochs: tuple[int, int] = (3, 20)
     rate: float = 1e-3
     table_rate: float = 2e-3
@@ -62,9 +63,10 @@ class Tuning:
     warmup: int = 50
     checkpoint_every: int = 200
 
-    def epochs_of(self, sample: Sample) -> int:
+    def epochs_of(self, tokens: int) -> int:
+        """For a sample of so many tokens."""
         least, most = self.epochs
-        return min(most, max(least, round(self.texts / max(1, sample.learned))))
+        return min(most, max(least, round(self.tokens / max(1, tokens))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +111,14 @@ class Sample:
             [passages[row].full_text for row in order[:held]],
         )
 
-    @property
-    def learned(self) -> int:
-        return len(self.whole) + len(self.short)
+    def tokens(self, student: Encoder) -> int:
+        """What one epoch reads."""
+        counts = (
+            student.count_tokens(self.whole, "passage"),
+            student.count_tokens(self.short, "query"),
+        )
+        longest = student.card.max_length or sys.maxsize
+        return sum(int(np.minimum(each, longest).sum()) for each in counts)
 
 
 def adapt(
@@ -181,13 +188,13 @@ def _spec(
     student: Encoder, teacher: Teacher, sample: Sample, tuning: Tuning, seed: int, device: str
 ) -> TrainingSpec:
     """Its fingerprint tells one adaptation from another."""
-    schedule = {k: v for k, v in asdict(tuning).items() if k not in ("texts", "epochs")}
+    schedule = {k: v for k, v in asdict(tuning).items() if k not in ("tokens", "epochs")}
     body = {
         "recipe": "distillation",
         "seed": seed,
         "half": has_fast_bfloat16(device),
         "device": device,
-        "schedule": {"epochs": tuning.epochs_of(sample), **schedule},
+        "schedule": {"epochs": tuning.epochs_of(sample.tokens(student)), **schedule},
         "distillation": _LOSS,
         "student": student.card.fingerprint,
         "teacher": teacher.card.fingerprint,

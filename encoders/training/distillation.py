@@ -14,6 +14,7 @@ from .losses import cosine_distance, over_dimensions, similarity_kl
 from .neighbourhoods import neighbourhoods
 from .spec import at_least
 from .texts import TextSource, interleaved
+from .token_store import spans
 from .trainee import PackedTrainee, Tokens, Trainee, run_lengths
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ class _Loaded:
     def batch(self, rows: np.ndarray) -> Batch:
         rows = np.sort(rows)
         lengths = self._lengths[rows]
-        ids = self._ids[_spans(self._ends[rows] - lengths, lengths)].astype(np.int64)
+        ids = self._ids[spans(self._ends[rows] - lengths, lengths)].astype(np.int64)
         run_rows, places = self._paired_runs(rows, lengths)
         states = self._states[places].astype(np.float32) * self._scales[places][:, None]
         return Batch(Tokens(ids, lengths), self.vectors[rows], run_rows, states)
@@ -247,12 +248,6 @@ class _Loaded:
         _, mine = run_lengths(lengths, self._run)
         both = np.minimum(mine, self._runs[rows])
         return (
-            _spans(np.cumsum(mine) - mine, both),
-            _spans(self._run_ends[rows] - self._runs[rows], both),
+            spans(np.cumsum(mine) - mine, both),
+            spans(self._run_ends[rows] - self._runs[rows], both),
         )
-
-
-def _spans(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """start, start + 1, ... of each span, end to end."""
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))

@@ -99,6 +99,7 @@ class _Run:
         self.optimizer, self.position, self.evaluate = optimizer, position, evaluate
         self.log = TrainingLog(folder / LOG, position.step)
         self.sums: dict[str, Tensor] = {}
+        self.summed = 0
         self.note: Callable[[str], None] = _unsaid
 
     def steps(self, advance: Callable[[int], None], note: Callable[[str], None]) -> None:
@@ -124,6 +125,7 @@ class _Run:
         if self.schedule.clip:
             torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.schedule.clip)
         self.optimizer.step()
+        self.summed += 1
         for name, value in {**losses, "loss": loss}.items():
             self.sums[name] = self.sums.get(name, 0) + value.detach()
 
@@ -132,7 +134,7 @@ class _Run:
         step, schedule = self.position.step, self.schedule
         last = step == self.recipe.steps
         if step % _LOG_EVERY == 0 or last:
-            self._write_losses(step % _LOG_EVERY or _LOG_EVERY)
+            self._write_losses()
         stop = False
         if schedule.evaluate_every and (step % schedule.evaluate_every == 0 or last):
             stop = self._evaluate()
@@ -142,9 +144,9 @@ class _Run:
             )
         return stop
 
-    def _write_losses(self, steps: int) -> None:
-        means = {name: float(total) / steps for name, total in self.sums.items()}
-        self.sums = {}
+    def _write_losses(self) -> None:
+        means = {name: float(total) / self.summed for name, total in self.sums.items()}
+        self.sums, self.summed = {}, 0
         self.log.write(self.position.step, self.position.seconds, means)
         self.note(_in_words(means))
         if not math.isfinite(means["loss"]):

@@ -42,8 +42,7 @@ class Vocabulary:
         shift = self.log_share - log_inclusion
         own = (queries * self.table[originals]).sum(1) + shift[originals]
         others = self.product(queries, self.table[candidates].T) + shift[candidates]
-        never = torch.finfo(others.dtype).min  # rows of nothing but infinities have no gradient
-        others = others.masked_fill(originals[:, None] == candidates, never)
+        others = others.masked_fill(originals[:, None] == candidates, -torch.inf)
         everything = torch.logaddexp(own, others.logsumexp(1))
         return (everything - own).mean()
 

@@ -169,6 +169,8 @@ def spec_of(body: Mapping[str, Any], source: str, base: Path) -> TrainingSpec:
     for name, kind in _KINDS.items():
         if name in body and type(body[name]) is not kind:
             raise BadData(f"{source}: {name} is {body[name]!r}, expected {kind.__name__}")
+    if body.get("seed", 0) < 0:
+        raise BadData(f"{source}: seed is {body['seed']}, expected 0 or more")
     if "recipe" not in body:
         raise BadData(f"{source} names no recipe")
     evaluate = body.get("evaluate", [])

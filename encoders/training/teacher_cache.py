@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Protocol
 
 from ...core.durable import replacing
@@ -73,10 +72,8 @@ class TeacherCache:
         from safetensors.numpy import save
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        own = path.with_name(f"{path.name}.{os.getpid()}")
-        with replacing(own, "wb") as out:
+        with replacing(path, "wb") as out:
             out.write(save({"vectors": targets.vectors, **_named_parts(targets)}))
-        own.replace(path)
 
 
 def _named_parts(targets: Targets) -> dict[str, np.ndarray]:

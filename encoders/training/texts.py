@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from ...core.errors import BadData, MissingResource
+from .sentences import sentences
 from .spec import at_least, one_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ SHARD = 4096
 """Texts of a shard: what a teacher encodes and keeps at a time."""
 
 _GIVEN_SHARD = 1024
-_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9])")
 _WORDS = range(5, 41)  # a sentence with fewer says little alone, with more it was cut wrongly
 
 
@@ -113,8 +112,7 @@ def interleaved(sources: list[TextSource]) -> list[Shard]:
 
 def one_sentence(text: str) -> str:
     """A sentence of 5 to 40 words, chosen by the text's checksum; "" when there is none."""
-    sentences = [s.strip() for s in _SENTENCE.split(text)]
-    fit = [s for s in sentences if len(s.split()) in _WORDS]
+    fit = [sentence for sentence in sentences(text) if len(sentence.split()) in _WORDS]
     return fit[crc32(text.encode("utf-8")) % len(fit)] if fit else ""
 
 

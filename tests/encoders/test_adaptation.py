@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tamis.encoders.training.teacher import Teacher
 
 QUICK = Tuning(
-    texts=3_000, rate=0.01, table_rate=0.02, batch_tokens=500, warmup=5, checkpoint_every=10
+    tokens=100_000, rate=0.01, table_rate=0.02, batch_tokens=500, warmup=5, checkpoint_every=10
 )
 
 
@@ -149,9 +149,11 @@ class TestWhatIsLearned:
         assert told.student_fingerprint == student.card.fingerprint
         assert (told.passages, told.held_out, told.seed) == (400, 20, 0)
         assert told.short_texts == round(380 * 0.3 / 0.7)
-        assert told.epochs == round(3_000 / (380 + told.short_texts))
         order = np.random.default_rng(0).permutation(400)[:20]
         held_out = [passages[row].full_text for row in order]
+        learned = [p.full_text for n, p in enumerate(passages) if n not in order]
+        tokens = student.count_tokens(learned, "passage").sum()  # the short ones add less than 30 %
+        assert 100_000 / tokens / 1.3 < told.epochs < 100_000 / tokens
         for encoder, cosine in (
             (student, told.cosine_before),
             (load_encoder(folder), told.cosine_after),
@@ -188,7 +190,7 @@ class TestWhatIsLearned:
             passages,
             teacher,
             tmp_path,
-            tuning=replace(QUICK, texts=1, epochs=(1, 1)),
+            tuning=replace(QUICK, tokens=1, epochs=(1, 1)),
             progress=Silent(),
         )
         everything = {passage.full_text for passage in passages}
@@ -309,7 +311,7 @@ class TestBrokenRuns:
         whole: tuple[Path, Adaptation],
         tmp_path: Path,
     ) -> None:
-        short = replace(QUICK, texts=1, epochs=(1, 1))
+        short = replace(QUICK, tokens=1, epochs=(1, 1))
         other_texts = [Passage("x", "a red boat"), *passages[1:]]
         runs = [
             adapt(encoder, given, teacher, tmp_path, seed=seed, tuning=tuning, progress=Silent())[0]
@@ -344,11 +346,10 @@ class TestWhoIsRefused:
 
 
 @pytest.mark.parametrize(
-    ("sample", "epochs"), [(10, 20), (7_000, 14), (20_000, 5), (28_571, 4), (1_000_000, 3)]
+    ("tokens", "epochs"), [(0, 20), (200, 20), (1_000, 8), (1_900, 4), (9_000, 3)]
 )
-def test_a_small_sample_is_read_more_often(sample: int, epochs: int) -> None:
-    texts = adaptation.Sample(["x"] * sample, [], [])
-    assert Tuning(texts=100_000, epochs=(3, 20)).epochs_of(texts) == epochs
+def test_a_small_sample_is_read_more_often(tokens: int, epochs: int) -> None:
+    assert Tuning(tokens=8_000, epochs=(3, 20)).epochs_of(tokens) == epochs
 
 
 def test_given_texts_come_in_small_shards_in_their_order() -> None:

@@ -324,6 +324,34 @@ def test_shared_answers_give_no_gradient_against_each_other(base: Path, tmp_path
         assert float(losses["infonce"].detach()) == 0
 
 
+def _first_losses(base: Path, folder: Path, given: list[Pair], **terms: Any) -> dict[str, float]:
+    """Of one batch of all pairs."""
+    write_pairs(folder / "given.jsonl", given)
+    own = {"kl": 1.0, "margin_mse": 1.0, "negatives": 3, "batch_pairs": 0, **terms}
+    start = {"start": str(base / "folded")}
+    recipe = made(spec(folder, "given.jsonl", contrastive=own, model=start), folder)
+    assert recipe.steps == 10
+    found = recipe.losses(next(recipe.batches(0)))
+    return {name: float(x.detach()) for name, x in found.items()}
+
+
+def test_pairs_without_scores_are_left_out_of_what_needs_them(base: Path, tmp_path: Path) -> None:
+    scored = pairs(negatives=3, scores=True)
+    unscored = [replace(pair, scores=()) for pair in scored]
+    mixed = _first_losses(base, tmp_path, [*scored[:5], *unscored[5:]])
+    alone = _first_losses(base, tmp_path, scored[:5])
+    for name in ("kl", "margin_mse"):
+        assert mixed[name] == pytest.approx(alone[name], rel=1e-4)
+    assert mixed["infonce"] > alone["infonce"] * 1.01
+
+
+def test_scores_of_another_scale_are_brought_to_that_of_cosines(base: Path, tmp_path: Path) -> None:
+    scored = pairs(negatives=3, scores=True)
+    large = [replace(pair, scores=tuple(20 * x for x in pair.scores)) for pair in scored]
+    found = _first_losses(base, tmp_path, large, score_scale=0.05)
+    assert found == pytest.approx(_first_losses(base, tmp_path, scored), rel=1e-4)
+
+
 def test_held_out_queries_are_watched_and_never_learnt(base: Path, tmp_path: Path) -> None:
     wanted = spec(base, contrastive={"held_out": 4, "keep": 0.5}, schedule={"evaluate_every": 5})
     recipe = made(wanted, tmp_path)

