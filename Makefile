@@ -10,8 +10,9 @@ TORCH := torch==2.13.0
 demo: .venv/.demo
 	$(BIN)/tamis demo
 
+# two files at a time; one thread each, or two torches would wait for each other's threads
 test: .venv/.test
-	$(BIN)/pytest tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests --numprocesses 2 --dist loadfile
 
 # our model folders in the oldest sentence-transformers that is promised; the suite has the newest
 test-older: .venv/.test

@@ -44,7 +44,8 @@ class TransformerEncoder(Encoder):
     are brought to unit length, as an index ranks by inner product. BadData for euclidean and
     manhattan. ``precision="bf16"`` multiplies in bfloat16 (1.6 times faster on a CPU that has it;
     cosine to the exact vector .99998). Weights are read from safetensors only; code that lies in a
-    model folder is run only when ``trust_remote_code`` is set. MissingResource when the model cannot be had.
+    model folder is run only when ``trust_remote_code`` is set. MissingResource when the model
+    cannot be had.
     """
 
     def __init__(

@@ -42,13 +42,10 @@ def prepare(spec: TrainingSpec, cache: Path, pairs: MakePairs | None = None) -> 
     check_model(spec)
     import torch
 
-    torch.manual_seed(spec.seed)  # for weights that a model's file lacks, as a pooler's may
+    torch.manual_seed(spec.seed)  # for dropout, and weights that a model's file lacks
     if spec.recipe == _NEEDS_PAIRS:
-        recipe = _contrastive(spec, cache, pairs)
-    else:
-        recipe = RECIPES[spec.recipe](spec, cache)
-    torch.manual_seed(spec.seed)  # for dropout, however much was drawn up to here
-    return recipe
+        return _contrastive(spec, cache, pairs)
+    return RECIPES[spec.recipe](spec, cache)
 
 
 def _distillation(spec: TrainingSpec, cache: Path) -> Recipe:

@@ -62,9 +62,9 @@ class ScheduleSpec:
     """How long and how fast. AdamW; the rate rises over ``warmup`` steps and falls by a cosine.
 
     epochs: passes over the data; table_rate is for token tables, rate for all else (a transformer
-    has rate 2e-5 if none is given, and the same for its tables). batch_tokens
-    bounds the word pieces of a batch. evaluate_every and checkpoint_every are in steps, 0 for
-    never; patience: evaluations without a better one after which to stop, 0 to go on.
+    has rate 2e-5 if none is given, and the same for its tables). batch_tokens bounds the word
+    pieces of a batch. evaluate_every and checkpoint_every are in steps, 0 for never; patience:
+    evaluations without a better one after which to stop, 0 to go on.
     """
 
     epochs: float = 1.0

@@ -90,11 +90,9 @@ class TransformerTrainee:
         found.append(torch.zeros(len(empty), self.dim, device=self._device))
         places = torch.from_numpy(np.argsort(np.concatenate([*order, empty])))
         vectors = torch.cat(found)[places.to(self._device)]
-        return (
-            nn.functional.normalize(vectors, dim=1)
-            if self._live.card.similarity == "cosine"
-            else vectors
-        )
+        if self._live.card.similarity == "dot":
+            return vectors
+        return nn.functional.normalize(vectors, dim=1)
 
     def encoder(self) -> Encoder:
         """The live model, in evaluation mode."""
