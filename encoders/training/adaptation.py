@@ -53,12 +53,17 @@ class Tuning:
 
     tokens: so many are read in all, and that makes the number of epochs, between its two bounds: a
     small sample is read more often.
+
+    nDCG@10 in parts of MiniLM's, before and after, of a student of three layers (its own queries;
+    MiniLM's queries): CoSQA dev, 1,355 functions in Python, .53 .66 to .93 .998 (20 epochs: .90
+    .99; half the rates, 20 epochs, another student: .87 .97 where these gave .89 .995); WikiQA dev,
+    6,472 passages, .93 .975 to .94 .986 after 4 epochs. Twice the rates gained nothing for sure.
     """
 
     tokens: int = 8_000_000
-    epochs: tuple[int, int] = (3, 20)
-    rate: float = 1e-3
-    table_rate: float = 2e-3
+    epochs: tuple[int, int] = (3, 40)
+    rate: float = 2e-3
+    table_rate: float = 4e-3
     batch_tokens: int = 4096
     warmup: int = 50
     checkpoint_every: int = 200

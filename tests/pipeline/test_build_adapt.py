@@ -202,7 +202,7 @@ def test_the_manifest_and_info_say_so(home: Path, teacher_folder: Path) -> None:
     assert manifest.adaptation is not None
     found = manifest.adaptation
     assert (found["passages"], found["held_out"], found["seed"]) == (SAMPLE, 10, 0)
-    assert found["epochs"] == 20
+    assert found["epochs"] == 40
     assert found["teacher"] == str(teacher_folder.resolve())
     assert found["cosine_after"] > found["cosine_before"] + 0.05
     card = manifest.passage_encoder
@@ -215,7 +215,7 @@ def test_the_manifest_and_info_say_so(home: Path, teacher_folder: Path) -> None:
     lines = summary(home / "broken", described)
     assert any("student, adapted to this corpus, 32 dimensions" in line for line in lines)
     assert (
-        f"  adapted    by {found['teacher']} on 200 passages, 20 epochs; cosine to it "
+        f"  adapted    by {found['teacher']} on 200 passages, 40 epochs; cosine to it "
         f"{found['cosine_before']:.3f} before, {found['cosine_after']:.3f} now"
     ) in lines
 
