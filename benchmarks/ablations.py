@@ -44,14 +44,13 @@ BASE = {
     "model.kind": "folded",
     "model.layers": 2,
     "model.width": 384,
-    "distillation.asymmetric": 0.0,
     "distillation.limit": 12,
     "schedule.epochs": 1.0,
     "schedule.warmup": 100,
     "schedule.checkpoint_every": 0,
     "schedule.evaluate_every": 0,
 }
-CELL = {"model.kind": "recurrent", "model.width": 192, "distillation.states": 0.0}
+CELL = {"model.kind": "recurrent", "model.width": 192}
 VARIANTS: dict[str, dict[str, Any]] = {
     "base: folded minGRU, L = 2, 384 channels": {},
     "static (L = 0)": {"model.layers": 0},
@@ -60,11 +59,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "L = 2, 768 channels": {"model.width": 768},
     "L = 3, 512 channels": {"model.layers": 3, "model.width": 512},
     "rank 192": {"model.rank": 192},
-    "no similarity KL": {"distillation.similarity": 0.0},
-    "no token states": {"distillation.states": 0.0},
-    "token states x 5": {"distillation.states": 1.0},
-    "asymmetric KL .25 added": {"distillation.asymmetric": 0.25},
-    "random batches": {"distillation.leaf": 0},
+    "no KL": {"distillation.similarity": 0.0, "distillation.asymmetric": 0.0},
+    "similarity KL .5": {"distillation.similarity": 0.5},
+    "asymmetric KL .5": {"distillation.asymmetric": 0.5},
+    "token states .2, in runs of 8 of a source": {"distillation.states": 0.2, "runs": 8},
+    "token states 1, in runs of 8 of a source": {"distillation.states": 1.0, "runs": 8},
+    "batches of neighbours (leaf = 32)": {"distillation.leaf": 32},
+    "twice the rates": {"schedule.rate": 2e-3, "schedule.table_rate": 3e-3},
+    "half the rates": {"schedule.rate": 5e-4, "schedule.table_rate": 7.5e-4},
+    "batches of 2,048 tokens": {"schedule.batch_tokens": 2048},
     "half the text, twice": {"distillation.limit": 6, "schedule.epochs": 2.0},
     "a quarter of the text, four times": {"distillation.limit": 3, "schedule.epochs": 4.0},
     "twice the text": {"distillation.limit": 24},
@@ -90,13 +93,15 @@ def body_of(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
     body: dict[str, Any] = copy.deepcopy(tomllib.loads(RECIPE.read_text("utf-8")))
     body.pop("evaluate", None)
     changes = dict(changes)
-    layers = changes.pop("transformer", 0)
+    layers, runs = changes.pop("transformer", 0), changes.pop("runs", 0)
     for key, value in {**BASE, **changes}.items():
         table, _, name = key.partition(".")
         body[table][name] = value
+    for source in body["texts"]:
+        if "wikipedia-b" in source["path"] and source["role"] == "passage":
+            source["states"] = runs
     if layers:
         body["model"] = {"kind": "transformer", "start": str(cut_minilm(layers, folder))}
-        body["distillation"]["states"] = 0.0
         body["schedule"] |= {"rate": 1e-4, "table_rate": 1e-4}
     return body
 

@@ -1,12 +1,13 @@
 """Text in, vectors out, on the CPU: folded students against sentence-transformers' MiniLM.
 
-    .venv/bin/python benchmarks/encode_cpu.py CORPUS [--passages 1500] [--repeats 5] [--width 384]
+    .venv/bin/python benchmarks/encode_cpu.py CORPUS [--passages 1500] [--repeats 5]
+        [--encoders tamis-tiny tamis-small] [--layers 1 2 3 4 --width 384]
 
-Every round takes passages that no round had before; all sides encode the same ones, in turn. The
-students' weights are random: speed does not depend on them. MiniLM through tamis stands beside
-sentence-transformers' own, which runs as its documentation shows it (batches of 32, sorted by
-length). ``static``, the students' token table without any layer, is so fast that its rounds
-share out the whole corpus instead.
+Every round takes passages that no round had before; all sides encode the same ones, in turn.
+--layers adds students with random weights: speed does not depend on them. MiniLM through tamis
+stands beside sentence-transformers' own, which runs as its documentation shows it (batches of 32,
+sorted by length). ``static``, the students' token table without any layer, is so fast that its
+rounds share out the whole corpus instead.
 """
 
 from __future__ import annotations
@@ -37,29 +38,32 @@ def main() -> None:
         "--passages", type=int, default=1500, help="in each round against MiniLM"
     )
     arguments.add_argument("--repeats", type=int, default=5)
-    arguments.add_argument("--layers", type=int, nargs="+", default=[1, 2, 3, 4])
+    arguments.add_argument("--encoders", nargs="*", default=["tamis-tiny", "tamis-small"])
+    arguments.add_argument("--layers", type=int, nargs="*", default=[])
     arguments.add_argument("--width", type=int, default=384)
     chosen = arguments.parse_args()
 
     texts = [p.full_text for p in tamis.open_corpus(chosen.corpus) if isinstance(p, tamis.Passage)]
     few = rounds_of(texts[: chosen.passages * (chosen.repeats + 1)], chosen.repeats)
     many = rounds_of(texts, chosen.repeats)
-    students = {layers: tamis.folded(layers, chosen.width) for layers in chosen.layers}
-    tables = {layers: materialise(student) for layers, student in students.items()}
-    static = static_of(students[chosen.layers[0]])
+    students = {name: tamis.encoder(name) for name in chosen.encoders}
+    for layers in chosen.layers:
+        name = f"folded L={layers}, width {chosen.width}, random"
+        students[name] = tamis.folded(layers, chosen.width)
+    tables = {name: materialise(student) for name, student in students.items()}
+    static = static_of(next(iter(students.values())))
     static.materialise()
-    ours = {name_of(n): student.encode_passages for n, student in students.items()}
+    ours = {name: student.encode_passages for name, student in students.items()}
     minilm = against(few, {**peers(), **ours}, chosen.repeats)
     bag = against(many, {"static": static.encode_passages, **ours}, chosen.repeats)
 
     tokens = static.count_tokens(texts, "passage").mean()
     lines = []
-    for layers, seconds in tables.items():
-        name = name_of(layers)
+    for name, seconds in tables.items():
         ms = {side: minilm.median_ms(side) for side in minilm.seconds}
         lines.append(
             {
-                "student": f"{name}, width {chosen.width}",
+                "student": name,
                 "passages_per_second": round(1e3 * len(few[0]) / ms[name]),
                 "peer_ms": ms[PEER],
                 "ours_ms": ms[name],
@@ -77,10 +81,6 @@ def rounds_of(texts: list[str], repeats: int) -> list[list[str]]:
     """Disjoint rounds of equal size, one more than is counted."""
     size = len(texts) // (repeats + 1)
     return [texts[n * size : (n + 1) * size] for n in range(repeats + 1)]
-
-
-def name_of(layers: int) -> str:
-    return f"folded L={layers}"
 
 
 def peers() -> dict[str, Side]:

@@ -1,20 +1,24 @@
 """What a student keeps of its teacher: nDCG@10 as a share of MiniLM's, collection by collection.
 
     .venv/bin/python benchmarks/retention.py COLLECTIONS [--encoders tamis-small tamis-tiny static]
-        [--only scifact:test wikiqa-passage:test ...] [--cache FOLDER] [--json FILE]
+        [--adapt 20000] [--only scifact:test wikiqa-passage:test ...] [--cache FOLDER] [--json FILE]
 
 COLLECTIONS holds BEIR folders. Passages are ranked by exact inner product; nDCG@10 as ir-measures
 computes it, over the queries of the split that have a relevant passage. "asymmetric" takes MiniLM
-for the queries and the student for the passages. A share is the student's mean over MiniLM's mean;
-its interval (and that of the mean over collections) is a bootstrap over queries, 10,000 resamples,
-seed 0, the same queries drawn for both sides. MiniLM's vectors are kept in the cache folder.
+for the queries and the student for the passages. --adapt N tunes the first encoder to at most N
+passages of each collection, as ``tamis build --adapt N`` does, and measures that too. A share is
+the student's mean over MiniLM's mean; its interval (and that of the mean over collections) is a
+bootstrap over queries, 10,000 resamples, seed 0, the same queries drawn for both sides. MiniLM's
+vectors are kept in the cache folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from measuring import hardware
@@ -26,7 +30,14 @@ from tamis.core.fingerprints import of_texts
 from tamis.core.qrels import read_qrels
 from tamis.core.queries import read_queries
 from tamis.core.topk import best_first
+from tamis.encoders.recurrent.kinds import load_encoder
+from tamis.encoders.training.adaptation import adapt, load_teacher
 from tamis.eval.evaluate import evaluate
+from tamis.index.building.vector_blocks import sample_rows
+from tamis.pipeline.progress import Bars
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEFAULT = (
     "scifact:test",
@@ -49,6 +60,7 @@ class Collection:
     def __init__(self, folder: Path, split: str, cache: Path) -> None:
         self.name = f"{folder.name}:{split}"
         passages = [p for p in tamis.open_corpus(folder) if isinstance(p, tamis.Passage)]
+        self.passages = passages
         self.ids = [p.id for p in passages]
         self.texts = [p.full_text for p in passages]
         judged = read_qrels(folder / "qrels" / f"{split}.tsv").judgments
@@ -91,10 +103,38 @@ def shown(value: float, resamples: np.ndarray) -> str:
     return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
+def systems(chosen: argparse.Namespace) -> dict[str, Callable[[Collection], tamis.Encoder]]:
+    """By the name of a column, the encoder for a collection."""
+    encoders = {name: tamis.encoder(name) for name in chosen.encoders}
+    found = {name: partial(_as_it_is, encoder) for name, encoder in encoders.items()}
+    if chosen.adapt:
+        name = chosen.encoders[0]
+        home = chosen.cache / "adapted"
+        found[f"{name} adapted"] = partial(adapted, encoders[name], chosen.adapt, home)
+    return found
+
+
+def _as_it_is(encoder: tamis.Encoder, collection: Collection) -> tamis.Encoder:
+    del collection
+    return encoder
+
+
+def adapted(
+    student: tamis.Encoder, passages: int, home: Path, collection: Collection
+) -> tamis.Encoder:
+    """As ``tamis build --adapt`` makes it; kept, so that the program can be started again."""
+    rows = sample_rows(len(collection.passages), passages, 0)
+    sample = [collection.passages[row] for row in rows]
+    folder, done = adapt(student, sample, load_teacher("minilm"), home, progress=Bars())
+    print(f"{collection.name}: {done}", flush=True)
+    return load_encoder(folder)
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("collections", type=Path)
     arguments.add_argument("--encoders", nargs="+", default=["tamis-small", "tamis-tiny", "static"])
+    arguments.add_argument("--adapt", type=int, metavar="N")
     arguments.add_argument("--only", nargs="+", default=DEFAULT)
     arguments.add_argument("--cache", type=Path, default=Path.home() / ".cache/tamis/retention")
     arguments.add_argument("--json", type=Path)
@@ -105,18 +145,17 @@ def main() -> None:
         folder, _, split = each.partition(":")
         collections.append(Collection(chosen.collections / folder, split, chosen.cache))
     teacher = {c.name: c.values(c.teacher_queries, c.teacher_passages) for c in collections}
-    columns = {
-        f"{name} {way}": [] for name in chosen.encoders for way in ("symmetric", "asymmetric")
-    }
-    for name in chosen.encoders:
-        encoder = tamis.encoder(name)
+    columns: dict[str, list[tuple[float, np.ndarray]]] = {}
+    for name, encoder_for in systems(chosen).items():
         for c in collections:
+            encoder = encoder_for(c)
             passages = encoder.encode_passages(c.texts)
-            for way, queries in (
-                ("symmetric", encoder.encode_queries(c.queries)),
-                ("asymmetric", c.teacher_queries),
+            for way, queries in zip(
+                WAYS, (encoder.encode_queries(c.queries), c.teacher_queries), strict=True
             ):
-                columns[f"{name} {way}"].append(share(c.values(queries, passages), teacher[c.name]))
+                found = share(c.values(queries, passages), teacher[c.name])
+                columns.setdefault(f"{name} {way}", []).append(found)
+                print(f"{name} {way}, {c.name}: {shown(*found)}", flush=True)
 
     table = Table("collection", "queries", "MiniLM nDCG@10", *columns)
     for place, c in enumerate(collections):

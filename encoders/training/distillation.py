@@ -42,13 +42,13 @@ class DistillationSpec:
     """
 
     cosine: float = 1.0
-    similarity: float = 0.5
-    asymmetric: float = 0.0
+    similarity: float = 0.1
+    asymmetric: float = 0.1
     temperature: float = 0.05
     states: float = 0.2
     dims: list[int] = field(default_factory=list)
-    leaf: int = 32
-    group: int = 16
+    leaf: int = 0
+    group: int = 64
     held_out: int = 0
     limit: int = 0
 
@@ -102,9 +102,13 @@ class Distillation:
     @property
     def trained_on(self) -> str:
         names = sorted({shard.source.file.name for shard in self._stream})
-        texts = sum(len(shard.texts) for shard in self._stream)
+        lengths = {  # a source may be listed more than once
+            (shard.source.path, shard.source.part, shard.texts[0]): len(shard.texts)
+            for shard in self._stream
+        }
         return (
-            f"the vectors of {self._cache.teacher_name} for {texts:,} texts of {', '.join(names)}"
+            f"It learned the vectors that {self._cache.teacher_name} gives for "
+            f"{sum(lengths.values()):,} texts of {', '.join(names)}."
         )
 
     @cached_property

@@ -35,6 +35,7 @@ CHECKPOINT = "checkpoint.safetensors"
 BEST = "best.safetensors"
 _LOG_EVERY = 50  # steps whose losses are averaged to one line
 _BETAS = (0.9, 0.98)
+_WEIGHT_SHARE, _OUTPUT_SHARE = 4.0, 0.3
 
 
 @dataclass
@@ -203,20 +204,35 @@ def rate_factor(step: int, steps: int, warmup: int) -> float:
 def _optimizer(module: nn.Module, schedule: ScheduleSpec) -> torch.optim.Optimizer:
     """Tables (a row for each word piece) have a rate of their own, and no decay."""
     tables = {id(p) for m in module.modules() for p in _tables_of(m)}
-    trained = [p for p in module.parameters() if p.requires_grad]
-    groups = [
+    shares = _shares_of(module)
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            kind = id(parameter) in tables, shares.get(id(parameter), 1.0)
+            groups.setdefault(kind, []).append(parameter)
+    described = [
         {
-            "params": [p for p in trained if id(p) not in tables],
-            "peak": schedule.rate,
-            "weight_decay": schedule.weight_decay,
-        },
-        {
-            "params": [p for p in trained if id(p) in tables],
-            "peak": schedule.table_rate,
-            "weight_decay": 0.0,
-        },
+            "params": parameters,
+            "peak": share * (schedule.table_rate if of_table else schedule.rate),
+            "weight_decay": 0.0 if of_table else schedule.weight_decay,
+        }
+        for (of_table, share), parameters in groups.items()
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=_BETAS, fused=True)
+    return torch.optim.AdamW(described, lr=0.0, betas=_BETAS, fused=True)
+
+
+def _shares_of(module: nn.Module) -> dict[int, float]:
+    """Parameters of a folded student that move at a part of their group's rate.
+
+    What the pooled states of all texts have in common is larger than what tells them apart: at
+    the full rate one step of the output moves every vector by as much as its own entries.
+    """
+    if not isinstance(module, FoldedModel):
+        return {}
+    shares = {id(module.weight): _WEIGHT_SHARE}
+    if module.output is not None:
+        shares[id(module.output)] = _OUTPUT_SHARE
+    return shares
 
 
 def _tables_of(module: nn.Module) -> Iterator[nn.Parameter]:

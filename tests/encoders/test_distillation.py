@@ -16,7 +16,7 @@ from tamis.core.progress import Silent
 from tamis.encoders.recurrent.kinds import load_encoder
 from tamis.encoders.training.distillation import Distillation
 from tamis.encoders.training.log import LOG, read_log
-from tamis.encoders.training.loop import CHECKPOINT, rate_factor, train
+from tamis.encoders.training.loop import CHECKPOINT, _optimizer, rate_factor, train
 from tamis.encoders.training.recipes import prepare
 from tamis.encoders.training.spec import TrainingSpec, spec_of
 from tamis.encoders.training.teacher import Teacher
@@ -207,6 +207,27 @@ def test_a_saved_student_gives_the_vectors_of_the_trained_one(
     assert (found * expected).sum(1).min() > 0.9995  # int8 table
     assert loaded.card.space == recipe._cache._teacher.card.space
     assert "texts of a.jsonl" in (tmp_path / "model" / "README.md").read_text("utf-8")
+
+
+def test_a_source_listed_twice_is_read_twice_and_told_once(made: Any) -> None:
+    once = {"path": "a.jsonl", "role": "query"}
+    _, one = made(texts=[once], distillation__held_out=0)
+    _, both = made(texts=[once, once], distillation__held_out=0)
+    assert one.trained_on == both.trained_on
+    assert both.steps == pytest.approx(2 * one.steps, abs=2)
+
+
+def test_output_and_weights_of_pieces_move_at_rates_of_their_own(made: Any) -> None:
+    spec, recipe = made(schedule__rate=0.01, schedule__table_rate=0.1)
+    module = recipe.trainee.module
+    groups = _optimizer(module, spec.schedule).param_groups
+    peaks = {id(p): group["peak"] for group in groups for p in group["params"]}
+    found = {name: peaks.pop(id(p)) for name, p in module.named_parameters()}
+    assert not peaks
+    assert found["embedding"] == 0.1
+    assert found["weight"] == pytest.approx(0.4)
+    assert found["output"] == pytest.approx(0.003)
+    assert found["layers.0.tokens"] == found["layers.0.gain"] == 0.01
 
 
 def test_matryoshka_makes_the_first_dimensions_useful(
