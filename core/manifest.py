@@ -34,7 +34,11 @@ class Manifest:
     ``passage_batches`` lists the record batches of ``passages.arrow`` as [first row, first byte,
     end byte], so that a batch can be verified before it is read. ``counts`` holds ``corpus``,
     ``indexed``, ``skipped``, ``truncated_passages`` and ``truncated_tokens``. ``adaptation`` says
-    how the passages' encoder was tuned to this corpus, where it was.
+    how the passages' encoder was tuned to this corpus, where it was. ``pruning``, where passages
+    were scored, holds the quality ``model`` {name, fingerprint}, the fingerprint of the ``corpus``
+    (its texts in order), ``keep`` or ``min_quality`` as asked (else None), how many passages were
+    ``protected``, ``scored`` and ``kept``, the ``threshold`` (the lowest score kept without
+    protection, None if there is none) and ``samples`` of the cut {id, score, text}.
     """
 
     passage_encoder: EncoderCard

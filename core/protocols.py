@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .records import Float32Array, Int32Array, Passage, Query, Ranking
     from .stopwatch import Stopwatch
@@ -64,6 +64,44 @@ class Encoder(Protocol):
 
     def encode_queries(self, texts: Sequence[str]) -> Float32Array:
         return self.encode(texts, "query").vectors
+
+
+@dataclass(frozen=True, slots=True)
+class QualityCard:
+    """What a column of scores was made by: ``fingerprint`` changes when any score could."""
+
+    name: str
+    fingerprint: str
+
+
+class QualityModel(Protocol):
+    """Text to how much it is worth keeping, with no query in sight."""
+
+    @property
+    def card(self) -> QualityCard: ...
+
+    def score(self, texts: Sequence[str]) -> Float32Array:
+        """[len(texts)] float32, finite; higher means keep. Only the order of scores has a meaning.
+
+        A score depends on its text alone: the rest of the batch never moves it. No text, no
+        scores. A text that is empty or has no word is legal.
+        """
+        ...
+
+
+@runtime_checkable
+class QualityRecipe(Protocol):
+    """A quality model that has to read its corpus before it can score."""
+
+    @property
+    def name(self) -> str: ...
+
+    def fit(self, texts: Iterable[str]) -> QualityModel:
+        """The model over these texts, which are read once, from start to end, and not held.
+
+        The recipe is left as it was. Raises BadData when there is no word in them.
+        """
+        ...
 
 
 class Retriever(Protocol):

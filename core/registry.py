@@ -9,7 +9,12 @@ from typing import Any
 from .errors import BadArguments, MissingDependency, UnknownComponent
 from .optional import install_line
 
-GROUPS = {"encoder": "tamis.encoders", "reranker": "tamis.rerankers", "cell": "tamis.cells"}
+GROUPS = {
+    "encoder": "tamis.encoders",
+    "quality": "tamis.quality",
+    "reranker": "tamis.rerankers",
+    "cell": "tamis.cells",
+}
 """What a component is called in messages -> its entry-point group."""
 
 
@@ -27,7 +32,7 @@ def _registered(group: str) -> dict[str, EntryPoint]:
 
 
 def names(kind: str) -> list[str]:
-    """Every registered name of this kind ("encoder", "reranker", "cell"), sorted."""
+    """Every registered name of this kind ("encoder", "quality", ...), sorted."""
     return sorted(_registered(GROUPS[kind]))
 
 

@@ -6,6 +6,8 @@ import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..core.errors import BadArguments, CorruptFile, Mismatch, MissingResource, TamisError
 from ..core.manifest import NAME as MANIFEST
 from ..core.manifest import Manifest, read_manifest
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 INDEX = "index"
 LEXICAL = "lexical"
+QUALITY = "quality.npy"
+"""float32, one a row: what a pruned index's passages scored."""
+CORPUS_QUALITY = "quality.corpus.npy"
+"""float32, one for every passage of the corpus, pruned or not."""
+CORPUS_ROW = "corpus_row.npy"
+"""int64, rising: the row of the corpus that each row of a pruned index is."""
 ENCODER = "encoder"
 """A model folder of ours: the passages' encoder, adapted to their corpus."""
 
@@ -113,6 +121,12 @@ class IndexFolder:
             self.manifest.counts["indexed"],
             self._files,
         )
+
+    def numbers(self, name: str) -> Any | None:
+        """One of the arrays named above, verified; None where nothing was scored."""
+        if self.manifest is None or name not in self._files:
+            return None
+        return np.load(self._files.whole(name), allow_pickle=False)
 
     def __len__(self) -> int:
         return self.manifest.counts["indexed"] if self.manifest else len(self.dense)

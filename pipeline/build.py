@@ -1,4 +1,4 @@
-"""Corpus to index folder: check and copy the passages, encode, index, describe, rename."""
+"""Corpus to index folder: check, copy and prune the passages, encode, index, describe, rename."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ from ..index.passages import PassageTable
 from ..index.recipes import parse_recipe
 from .adapting import MINILM, Adapter
 from .asymmetric import OWN, choose_query_encoder
+from .choices import DEFAULT_ENCODER
 from .components import encoder as load_encoder
 from .intake import take_in
 from .opening import open_index
+from .pruning import Pruner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ..core.progress import Advance, Progress
-    from ..core.protocols import Encoder
+    from ..core.protocols import Encoder, QualityModel, QualityRecipe
     from ..index.building.vectors_to_faiss import AnnReport
     from ..index.recipes import AnnRecipe
-    from .intake import Intake
     from .opening import Index
 
 
@@ -42,10 +43,14 @@ def build(
     corpus: str | Path,
     folder: str | Path,
     *,
-    encoder: str | Encoder = "minilm",
+    encoder: str | Encoder = DEFAULT_ENCODER,
     query_encoder: str | Encoder | None = None,
     adapt: int | None = None,
     teacher: str | None = None,
+    quality: str | Path | QualityModel | QualityRecipe | None = None,
+    keep: float | None = None,
+    min_quality: float | None = None,
+    protect: str | Path | None = None,
     lexical: Literal["bm25s", "lucene", "none"] = "bm25s",
     k1: float = 0.9,
     b: float = 0.4,
@@ -66,6 +71,13 @@ def build(
     few minutes on what the teacher says of so many passages of the corpus; the index holds the
     tuned encoder.
 
+    ``quality``, ``keep``, ``min_quality``: every passage is scored by ``quality`` (a model, its
+    name or file, or a .npy file of scores; the default model if not given), and only the best
+    ceil(``keep`` * n), or those that score ``min_quality``, are indexed; ``protect``, a file of
+    ids, stay whatever they score. With ``overwrite``, what the index that is replaced knows of the
+    same corpus is used: its scores by the same model, and an exact index's vectors by the same
+    encoder.
+
     Works in ``FOLDER.building``; killed, it resumes when the same call is made again, and loses
     at most the ``shard_rows`` passages it was encoding. ``on_error="skip"`` leaves out what is
     malformed and lists it in ``FOLDER.skipped.jsonl``. Raises BadArguments (the index exists),
@@ -83,6 +95,7 @@ def build(
         raise BadArguments(f"teacher is {teacher!r}, and nothing is adapted: say adapt=20000, too")
     if shard_rows < 1:
         raise BadArguments(f"shard_rows is {shard_rows}; a shard holds at least one passage")
+    pruner = Pruner.asked(quality, keep, min_quality, protect)
     source = open_corpus(corpus, passage_words=passage_words, passage_stride=passage_stride)
     watched = progress or Silent()
     with Workplace(Path(folder), overwrite=overwrite) as place:
@@ -92,6 +105,9 @@ def build(
         adapter = None if adapt is None else Adapter(loaded, adapt, teacher or MINILM, device)
         skipped_file = place.goal.with_name(f"{place.goal.name}.skipped.jsonl")
         taken = take_in(source, place.draft, on_error, skipped_file, watched)
+        counts = {"corpus": taken.rows + taken.skipped, "skipped": taken.skipped}
+        pruned = None if pruner is None else pruner.pruned(taken, place, shard_rows, watched)
+        taken = taken if pruned is None else pruned.taken
         table = PassageTable(place.draft / PASSAGES, taken.batches, taken.rows, None)
         told = None
         if adapter is not None:
@@ -99,19 +115,21 @@ def build(
             loaded, queries = tuned, tuned if queries is loaded else queries
         shards = VectorShards(place.vectors, loaded, taken.rows, shard_rows)
         with watched.stage("encode", taken.rows) as advance:
-            shards.complete(lambda a, z: [p.full_text for p in table.stream(a, z)], advance)
+            known = None if pruned is None else pruned.known(loaded.card)
+            shards.complete(lambda a, z: [p.full_text for p in table.stream(a, z)], advance, known)
         report = _index_vectors(recipe, shards, loaded.card.dim, place.draft, device, watched)
         if settings is not None:
             _index_words(settings, table, place.draft, watched)
         Manifest(
             passage_encoder=loaded.card,
             query_encoder=queries.card,
-            counts=_counts(taken, shards),
+            counts={**counts, **_counts(shards)},
             corpus={"source": _name(source.source), "format": source.format},
             ann=report.to_json(),
             lexical=settings.to_json() if settings else None,
             passage_batches=taken.batches,
             files=_records(place.draft),
+            pruning=None if pruned is None else pruned.told,
             adaptation=told,
         ).write(place.draft)
         place.publish()
@@ -141,12 +159,10 @@ def _index_words(
         build_lexical(settings, texts, draft / LEXICAL, progress=advance)
 
 
-def _counts(taken: Intake, shards: VectorShards) -> dict[str, int]:
+def _counts(shards: VectorShards) -> dict[str, int]:
     passages, tokens = shards.truncated
     return {
-        "corpus": taken.rows + taken.skipped,
-        "indexed": taken.rows,
-        "skipped": taken.skipped,
+        "indexed": len(shards),
         "truncated_passages": passages,
         "truncated_tokens": tokens,
     }

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+DEFAULT_ENCODER = "tamis-small"
+"""What passages are encoded with when nobody names an encoder."""
+
+DEFAULT_QUALITY = "perplexity"
+"""What passages are scored with when nobody names a quality model."""
+
 
 class Lexical(StrEnum):
     bm25s = "bm25s"

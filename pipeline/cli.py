@@ -17,6 +17,7 @@ from .commands.demo import demo
 from .commands.eval import evaluate
 from .commands.export import export
 from .commands.info import info
+from .commands.quality import quality
 from .commands.search import search
 from .commands.train import train
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command("build")(build)
 app.command("search")(search)
 app.command("eval")(evaluate)
+app.command("quality")(quality)
 app.command("check")(check)
 app.command("info")(info)
 app.command("export")(export)

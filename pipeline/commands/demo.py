@@ -26,7 +26,7 @@ def demo(
 ) -> None:
     """Index and search a small collection that comes with tamis, five ways, and measure.
 
-    Needs no network and less than a minute. Encodes with minilm if it is installed.
+    Needs no network and less than a minute.
     """
     import json
     import tempfile
@@ -109,12 +109,11 @@ def _legend(found: Demo) -> Iterator[str]:
         f"test split, {len(comparison.queries)} queries. Small and hard by design: it shows, "
         f"it does not rank systems."
     )
+    asked = f", queries by {found.query_encoder}" * (found.query_encoder != found.encoder)
     yield (
-        f"dense: {found.encoder}, exact search; rrf, minmax, zscore: dense and bm25 fused; "
+        f"dense: {found.encoder}{asked}, exact search; rrf, minmax, zscore: dense and bm25 fused; "
         f"weight of dense tuned on {found.dev_queries} dev queries: {weights}."
     )
-    if found.note:
-        yield f"Note: {found.note}"
     yield (
         f"*: differs from {comparison.baseline} (paired randomisation test, Holm-adjusted, "
         f"p < {ALPHA}). Ties: {comparison.ties}, {RULES[comparison.ties]}. junk@10: share of "

@@ -42,6 +42,7 @@ def summary(path: Path, described: dict[str, Any]) -> list[str]:
             "passages",
             f"{counts['indexed']:,} of {counts['corpus']:,} ({counts['skipped']:,} skipped)",
         ),
+        *_pruned(described.get("pruning")),
         *_encoders(described),
         ("truncated", f"{cut:,} passages, {lost:,} tokens lost"),
         ("vectors", f"{ann['recipe']['kind']}{f' ({chosen})' if chosen else ''}"),
@@ -50,6 +51,32 @@ def summary(path: Path, described: dict[str, Any]) -> list[str]:
         ("size", f"{megabytes:,.1f} MB"),
     ]
     return [str(path), *(f"  {name:<11}{value}" for name, value in rows)]
+
+
+def _pruned(pruning: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """What was left out, by which rule, and the worst of it."""
+    if pruning is None:
+        return []
+    scored, name = pruning["scored"], pruning["model"]["name"]
+    cut = scored - pruning["kept"]
+    rule = ""
+    if pruning["keep"] is not None:
+        rule = f", keep {pruning['keep']:g}"
+    elif pruning["min_quality"] is not None:
+        rule = f", at least {pruning['min_quality']:g}"
+    if cut and pruning["threshold"] is not None:
+        rule += f", lowest score kept {pruning['threshold']:.4g}"
+    if pruning["protected"]:
+        rule += f", {pruning['protected']:,} protected"
+    rows = [("pruned", f"{cut:,} of {scored:,} ({cut / scored:.1%}) by {name}{rule}")]
+    rows += [
+        (
+            "" if number else "left out",
+            f"{sample['score']:.4g}  {sample['id']}  {sample['text']}",
+        )
+        for number, sample in enumerate(pruning["samples"])
+    ]
+    return rows
 
 
 def _encoders(described: dict[str, Any]) -> list[tuple[str, str]]:

@@ -82,7 +82,9 @@ def one_thread() -> Iterator[None]:
 OF_MINILM = ["minilm", "minilm without torch", "recurrent", "folded"]
 
 
-@pytest.fixture(scope="module", params=["hashing", "tiny bert", *OF_MINILM])
+@pytest.fixture(
+    scope="module", params=["hashing", "tamis-small", "tamis-tiny", "tiny bert", *OF_MINILM]
+)
 def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     if request.param == "tiny bert":
         folder = tmp_path_factory.mktemp("model") / "tiny"

@@ -69,7 +69,9 @@ def test_every_public_name_is_there() -> None:
         tamis.nonsense  # noqa: B018
 
 
-@pytest.mark.parametrize("group", ["tamis.encoders", "tamis.rerankers", "tamis.cells"])
+@pytest.mark.parametrize(
+    "group", ["tamis.encoders", "tamis.quality", "tamis.rerankers", "tamis.cells"]
+)
 def test_every_entry_point_loads(group: str) -> None:
     entries = entry_points(group=group)
     assert entries

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tamis.core.protocols import Role
+    from tamis.core.records import Float32Array, Int32Array, Int64Array
 
 TEXTS = ["one", "two words", "and three words", "now there are four", "x", "y z", "seven"]
 
@@ -140,3 +141,33 @@ def test_a_vector_that_is_not_finite_names_row_and_text(tmp_path: Path) -> None:
     encoder = Counting()
     completed(tmp_path / "v", encoder)  # the shard before it was finished
     assert encoder.calls == [TEXTS[3:6], TEXTS[6:]]
+
+
+class Counts(Counting):
+    """Counts tokens without encoding, too."""
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> Int32Array:
+        assert role == "passage"
+        return np.array([len(text.split()) for text in texts], np.int32)
+
+
+def test_what_is_known_is_not_encoded(tmp_path: Path) -> None:
+    fresh = completed(tmp_path / "fresh", Counting())
+    vectors = np.concatenate(list(fresh.blocks()))
+    rows = np.array([1, 2, 3, 6])
+    asked: list[tuple[int, int]] = []
+
+    def known(start: int, end: int) -> tuple[Int64Array, Float32Array]:
+        asked.append((start, end))
+        here = rows[(rows >= start) & (rows < end)]
+        return here - start, vectors[here]
+
+    encoder = Counts()
+    shards = VectorShards(tmp_path / "v", encoder, len(TEXTS), 3)
+    shards.complete(lambda start, end: TEXTS[start:end], lambda _done: None, known)
+    assert encoder.calls == [TEXTS[:1], TEXTS[4:6]]
+    assert asked == [(0, 3), (3, 6), (6, 7)]
+    assert np.concatenate(list(shards.blocks())).tobytes() == vectors.tobytes()
+    assert shards.truncated == fresh.truncated == (2, 3)
+    completed(tmp_path / "v", encoder)
+    assert len(encoder.calls) == 2

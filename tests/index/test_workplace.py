@@ -150,6 +150,14 @@ def test_failing_keeps_vectors_and_forgets_the_draft(tmp_path: Path) -> None:
         assert names(place.draft) == []
 
 
+def test_scores_alone_are_worth_keeping(tmp_path: Path) -> None:
+    with Workplace(tmp_path / "index", overwrite=False) as place:
+        place.scores.mkdir()
+        (place.scores / "00000.npy").write_text("costly")
+    with Workplace(tmp_path / "index", overwrite=False) as place:
+        assert (place.scores / "00000.npy").read_text() == "costly"
+
+
 def test_failing_before_there_is_anything_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyError), Workplace(tmp_path / "index", overwrite=False):
         raise KeyError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,6 @@ from tamis.core.errors import BadArguments
 from tamis.core.qrels import read_qrels
 from tamis.core.queries import read_queries
 from tamis.eval.evaluate import evaluate
-from tamis.pipeline import demo as library
 from tamis.pipeline.commands.demo import demo as command
 from tamis.pipeline.demo import BASELINE, COLLECTION, MEASURES, SAMPLES, Demo, labels, run_demo
 from tamis.pipeline.evaluation import evaluate_runs
@@ -42,12 +40,6 @@ def found(folder: Path) -> Demo:
 @pytest.fixture(scope="module")
 def index(found: Demo, folder: Path) -> Index:
     return open_index(folder)
-
-
-@pytest.fixture
-def hashing_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installation without the extra ``minilm``."""
-    monkeypatch.setattr(library, "find_spec", lambda _name: None)
 
 
 def call(*options: str) -> Result:
@@ -126,7 +118,7 @@ def test_samples_show_every_system_once_with_its_grade(found: Demo, index: Index
                 assert answer.passage == hit.passage
 
 
-def test_json_is_that_of_eval_with_costs_beside_each_run(hashing_only: None) -> None:
+def test_json_is_that_of_eval_with_costs_beside_each_run() -> None:
     body = json.loads(call("--json").stdout)
     assert [run["run"] for run in body["runs"]] == SYSTEMS
     for run in body["runs"]:
@@ -142,15 +134,13 @@ def test_json_is_that_of_eval_with_costs_beside_each_run(hashing_only: None) -> 
     assert body["queries"] == 72
     assert body["judgments"] == "qrels/test.tsv"
     assert body["baseline"] == BASELINE
-    assert body["encoder"] == "hashing"
-    assert body["note"].endswith("pip install 'tamis[minilm]'")
+    assert body["encoder"] == "tamis-small"
+    assert body["query_encoder"] in ("minilm", "tamis-small")
     assert [sample["query"]["id"] for sample in body["samples"]] == list(SAMPLES)
     assert body["samples"][0]["answers"][0]["passage"]["text"]
 
 
-def test_one_table_of_at_most_100_columns(
-    hashing_only: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_table_of_at_most_100_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     result = call("--keep", str(tmp_path / "kept"))
     lines = result.stdout.splitlines()
@@ -160,8 +150,7 @@ def test_one_table_of_at_most_100_columns(
     assert "…" not in result.stdout
     assert "\x1b" not in result.stdout
     for told in (
-        "hashing",
-        "pip install 'tamis[minilm]'",
+        "dense: tamis-small",
         "72 queries",
         "trec",
         "thread",
@@ -173,11 +162,3 @@ def test_one_table_of_at_most_100_columns(
     assert len(open_index(tmp_path / "kept")) == len(labels())
     refused = CliRunner().invoke(APP, ["--keep", str(tmp_path / "kept")])
     assert isinstance(refused.exception, BadArguments)
-
-
-def test_minilm_is_chosen_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "find_spec", lambda _name: object())
-    assert library.default_encoder() == ("minilm", "")
-    monkeypatch.setattr(library, "find_spec", find_spec)
-    name, note = library.default_encoder()
-    assert (name == "hashing") == bool(note)

@@ -1,0 +1,70 @@
+"""``perplexity``: how well a bigram model of the corpus foresees a passage."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...core.errors import BadData
+from ...core.fingerprints import of_texts, of_value
+from ...core.protocols import QualityCard
+from .bigrams import DISCOUNT, START, count_bigrams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ...core.records import Float32Array
+    from .bigrams import Bigrams
+
+
+class Perplexity:
+    """Counts the neighbouring words of a corpus."""
+
+    name = "perplexity"
+
+    def fit(self, texts: Iterable[str]) -> PerplexityQuality:
+        """The model over these texts. Raises BadData when there is no word in them."""
+        bigrams = count_bigrams(texts)
+        if bigrams is None:
+            raise BadData(
+                "perplexity was fitted on texts without a word; expected a corpus of passages"
+            )
+        return PerplexityQuality(bigrams)
+
+
+class PerplexityQuality:
+    """Minus the perplexity of a passage's words, first to last, under a Kneser-Ney bigram model.
+
+    At most -1. A passage of the corpus the model was fitted on has been seen, all of it, which
+    flatters rare passages; one without a word scores as one unknown word does.
+    """
+
+    def __init__(self, bigrams: Bigrams) -> None:
+        self._bigrams = bigrams
+        digest = hashlib.sha256(bigrams.pairs.astype("<i8").tobytes())
+        digest.update(bigrams.counts.astype("<i8").tobytes())
+        fingerprint = of_value(
+            {
+                "perplexity": "case folded words, interpolated Kneser-Ney bigrams",
+                "discount": DISCOUNT,
+                "words": of_texts(bigrams.vocabulary),
+                "counts": digest.hexdigest(),
+            }
+        )
+        self.card = QualityCard("perplexity", fingerprint)
+
+    def score(self, texts: Sequence[str]) -> Float32Array:
+        words = [self._bigrams.ids(text) for text in texts]
+        ends = list(accumulate(map(len, words), initial=0))
+        flat = np.array([word for each in words for word in each], np.int64)
+        before = np.roll(flat, 1)
+        before[ends[:-1]] = START
+        chances = self._bigrams.probabilities(before, flat).tolist()
+        # math.log and fsum, not numpy's: theirs may depend on where a number stands in its array
+        logs = [math.log(chance) for chance in chances]
+        means = [math.fsum(logs[start:end]) / (end - start) for start, end in pairwise(ends)]
+        return np.array([-math.exp(-mean) for mean in means], np.float32)

@@ -1,0 +1,93 @@
+"""A finished index that is to be replaced: what it knows of the corpus is not computed again."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...core.errors import TamisError
+from ...core.fingerprints import of_texts
+from ..folder import CORPUS_QUALITY, CORPUS_ROW, IndexFolder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ...core.manifest import Manifest
+    from ...core.protocols import EncoderCard, QualityCard
+    from ...core.records import Float32Array, Int64Array
+    from .shards import Known
+
+log = logging.getLogger(__name__)
+
+
+class Predecessor:
+    """An index over the same passages, in the same order, of which it may hold a part.
+
+    Everything is verified against its manifest before it is taken; what is damaged or does not
+    fit is None, and computed anew.
+    """
+
+    def __init__(self, folder: IndexFolder, manifest: Manifest) -> None:
+        self._folder = folder
+        self._manifest = manifest
+
+    @classmethod
+    def find(cls, goal: Path, corpus: str, rows: int) -> Predecessor | None:
+        """The index at ``goal``, if it was built over these ``rows`` passages.
+
+        ``corpus`` is the fingerprint of their texts, in order.
+        """
+        try:
+            folder = IndexFolder(goal)
+            manifest = folder.manifest
+            if manifest is None:
+                return None
+            if manifest.pruning is not None:
+                same = manifest.pruning["corpus"] == corpus
+            elif same := len(folder) == rows:
+                passages = folder.passages
+                pieces = np.array_split(np.arange(rows), -(-rows // 4096))
+                same = corpus == of_texts(p.full_text for r in pieces for p in passages.passages(r))
+        except TamisError:
+            return None
+        return cls(folder, manifest) if same else None
+
+    def scores(self, card: QualityCard) -> Float32Array | None:
+        """Of every passage of the corpus, if the same model gave them."""
+        pruning = self._manifest.pruning
+        if pruning is None or pruning["model"]["fingerprint"] != card.fingerprint:
+            return None
+        try:
+            found = self._folder.numbers(CORPUS_QUALITY)
+        except TamisError as failure:
+            log.warning("%s; the passages are scored again", failure)
+            return None
+        return found if found is not None and found.shape == (pruning["scored"],) else None
+
+    def vectors(self, card: EncoderCard, rows: Int64Array) -> Known | None:
+        """What an exact index of the same encoder holds of these rows of the corpus, rising.
+
+        The answer is a function of (start, end), places in ``rows``: which of them are known,
+        counted from start, and their vectors.
+        """
+        made_by = self._manifest.passage_encoder
+        kind = self._manifest.ann["recipe"]["kind"]
+        if kind != "flat" or (made_by.fingerprint, made_by.dim) != (card.fingerprint, card.dim):
+            return None
+        try:
+            dense = self._folder.dense
+            held = self._folder.numbers(CORPUS_ROW)
+        except TamisError as failure:
+            log.warning("%s; the passages are encoded again", failure)
+            return None
+        held = np.arange(len(dense)) if held is None else held
+
+        def known(start: int, end: int) -> tuple[Int64Array, Float32Array]:
+            _, here, there = np.intersect1d(
+                rows[start:end], held, assume_unique=True, return_indices=True
+            )
+            return here, dense.reconstruct(there)
+
+        return known

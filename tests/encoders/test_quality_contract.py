@@ -1,0 +1,160 @@
+"""What ``core.protocols.QualityModel`` promises, asked of every registered quality model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tamis.core import registry
+from tamis.core.errors import BadData
+from tamis.core.protocols import QualityCard, QualityRecipe
+from tamis.encoders.quality.features import FEATURES
+from tamis.encoders.quality.regression import FeatureQuality, Weight
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tamis.core.protocols import QualityModel
+
+NAMES = registry.names("quality")
+CORPUS = [
+    "A flea lives for a hundred days, or so the book of fleas says.",
+    "The cat sleeps; the dog does not sleep, and the bird sings.",
+    "Bread is made of flour, water and salt. It takes three days.",
+    "the king of the old city and the queen of the new city",
+    "flea",
+]
+TEXTS = [
+    *CORPUS,
+    "",
+    " \n\t ",
+    "...!!! ---",
+    "Die Lebensdauer eines Flohs beträgt zwei bis drei Monate.",
+    "日本 \U0001f3b5 naïve ǅ ²",
+    "a lone \ud800 surrogate",
+    "FLEA Flea fLeA",
+    "words nobody has ever met: qwzx, xqjv.",
+    *(f"passage number {n} of many " * (n % 7 + 1) for n in range(20)),
+    "long " * 3000,
+]
+
+
+def regression() -> FeatureQuality:
+    """A different weight for every feature."""
+    weights = {
+        name: Weight(mean=0.1 * place, scale=0.5 + place, weight=1.0 - 0.3 * place)
+        for place, name in enumerate(FEATURES)
+    }
+    return FeatureQuality(0.25, weights)
+
+
+def made(name: str, folder: Path, corpus: list[str]) -> QualityModel:
+    if name == "features":
+        regression().save(folder / "features.json")
+        loaded: QualityModel = registry.load("quality", name)(model=folder / "features.json")
+        return loaded
+    found = registry.load("quality", name)()
+    return found.fit(iter(corpus)) if isinstance(found, QualityRecipe) else found
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> QualityModel:
+    return made(request.param, tmp_path_factory.mktemp("quality"), CORPUS)
+
+
+def test_the_models_that_ship_are_registered() -> None:
+    assert {"cdd", "features", "itn", "length", "perplexity", "random"} <= set(NAMES)
+
+
+class TestQualityContract:
+    def test_one_finite_float32_a_text(self, model: QualityModel) -> None:
+        scores = model.score(TEXTS)
+        assert scores.shape == (len(TEXTS),)
+        assert scores.dtype == np.float32
+        assert np.isfinite(scores).all()
+        assert len(set(scores.tolist())) > 5  # and not one and the same for all
+
+    def test_no_text_no_scores(self, model: QualityModel) -> None:
+        scores = model.score([])
+        assert scores.shape == (0,)
+        assert scores.dtype == np.float32
+
+    def test_a_text_without_a_word_is_legal(self, model: QualityModel) -> None:
+        for text in ("", " \n\t ", "...!!! ---"):
+            assert np.isfinite(model.score([text])).all()
+
+    def test_a_score_depends_on_its_text_alone(self, model: QualityModel) -> None:
+        whole = model.score(TEXTS)
+        order = np.random.default_rng(1).permutation(len(TEXTS))
+        shuffled = model.score([TEXTS[place] for place in order])
+        assert np.array_equal(shuffled, whole[order])
+        alone = [model.score([text])[0] for text in TEXTS]
+        assert np.array_equal(np.array(alone, np.float32), whole)
+
+    def test_equal_texts_have_equal_scores(self, model: QualityModel) -> None:
+        first, _, again = model.score([CORPUS[0], "something else", CORPUS[0]])
+        assert first == again
+
+    def test_the_input_is_left_alone(self, model: QualityModel) -> None:
+        given = tuple(TEXTS)
+        model.score(given)
+        assert given == tuple(TEXTS)
+
+    def test_the_card_is_a_value_for_json_under_the_registered_name(
+        self, model: QualityModel, request: pytest.FixtureRequest
+    ) -> None:
+        card = dataclasses.asdict(model.card)
+        assert QualityCard(**json.loads(json.dumps(card))) == model.card
+        assert len(model.card.fingerprint) == 64
+        assert model.card.name == request.node.callspec.params["model"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_made_twice_it_is_the_same_model(name: str, tmp_path: Path) -> None:
+    first, second = made(name, tmp_path, CORPUS), made(name, tmp_path, CORPUS)
+    assert first.card == second.card
+    assert np.array_equal(first.score(TEXTS), second.score(TEXTS))
+
+
+def test_no_two_models_share_a_fingerprint(tmp_path: Path) -> None:
+    prints = [made(name, tmp_path, CORPUS).card.fingerprint for name in NAMES]
+    assert len(set(prints)) == len(NAMES)
+
+
+class TestFitting:
+    """Of the models that read their corpus first."""
+
+    @pytest.fixture(
+        params=[
+            name
+            for name in NAMES
+            if name != "features" and isinstance(registry.load("quality", name)(), QualityRecipe)
+        ]
+    )
+    def recipe(self, request: pytest.FixtureRequest) -> QualityRecipe:
+        found: QualityRecipe = registry.load("quality", request.param)()
+        assert found.name == request.param
+        return found
+
+    def test_another_corpus_is_another_model(self, recipe: QualityRecipe) -> None:
+        first, second = recipe.fit(iter(CORPUS)), recipe.fit(iter(CORPUS[1:]))
+        assert first.card.fingerprint != second.card.fingerprint
+        assert not np.array_equal(first.score(CORPUS), second.score(CORPUS))
+        third = recipe.fit(iter(CORPUS))  # nothing of a corpus stays in the recipe
+        assert third.card == first.card
+        assert np.array_equal(third.score(CORPUS), first.score(CORPUS))
+
+    @pytest.mark.parametrize("corpus", [[], [""], ["...", " "]])
+    def test_a_corpus_without_a_word_is_refused(
+        self, recipe: QualityRecipe, corpus: list[str]
+    ) -> None:
+        with pytest.raises(BadData, match="without a word"):
+            recipe.fit(iter(corpus))
+
+    def test_the_order_of_the_corpus_does_not_matter(self, recipe: QualityRecipe) -> None:
+        forth, back = recipe.fit(iter(CORPUS)), recipe.fit(reversed(CORPUS))
+        assert np.array_equal(forth.score(TEXTS), back.score(TEXTS))
