@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Float32Array: TypeAlias = NDArray[np.float32]
+    Float64Array: TypeAlias = NDArray[np.float64]
     Int64Array: TypeAlias = NDArray[np.int64]
     Int32Array: TypeAlias = NDArray[np.int32]
 

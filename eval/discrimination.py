@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    Float64Array: TypeAlias = NDArray[np.float64]
+    from ..core.records import Float64Array
+
     BoolArray: TypeAlias = NDArray[np.bool_]
 
 CONFIDENCE = 0.95

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..core.errors import BadArguments, BadData, Mismatch
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from ..core.records import Float64Array
     from .evaluate import Evaluation
 
-    Float64Array: TypeAlias = NDArray[np.float64]
 
 MARGIN = 0.05
 """Of the baseline's mean, to either side."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,12 +16,8 @@ from .ties import settle_ties
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    from ..core.records import Judgments, RunScores
+    from ..core.records import Float64Array, Judgments, RunScores
     from .measures import Measure
-
-    Float64Array: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

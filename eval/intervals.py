@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from ..core.records import Float64Array
 
-    Float64Array: TypeAlias = NDArray[np.float64]
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from ..core.records import Float64Array
 
-    Float64Array: TypeAlias = NDArray[np.float64]
 
 RESAMPLES = 10_000
 _BATCH = 2_000_000

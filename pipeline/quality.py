@@ -12,9 +12,10 @@ import numpy as np
 from ..core.corpus import Flaw, open_corpus
 from ..core.corpus.inspection import Inspection
 from ..core.durable import replacing
-from ..core.errors import BadData, FailedWhileRunning
+from ..core.errors import BadData
 from ..core.progress import Silent
 from ..core.protocols import QualityRecipe
+from ..index.building.score_shards import BLOCK, scores_of
 from .choices import DEFAULT_QUALITY
 from .components import quality as load_quality
 from .outputs import check_output
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from ..core.progress import Advance, Progress
     from ..core.protocols import QualityCard, QualityModel
     from ..core.records import Float32Array
-
-BLOCK = 1024
-"""Passages scored in one call."""
 
 _SHOWN = 20  # errors spelled out when a corpus is refused; ``tamis check`` shows more
 
@@ -118,13 +116,7 @@ def _refuse_flaws(corpus: Corpus, inspection: Inspection) -> None:
 def _scores(corpus: Corpus, model: QualityModel, advance: Advance) -> Iterator[Float32Array]:
     texts = (item.full_text for item in corpus if not isinstance(item, Flaw))
     while block := list(islice(texts, BLOCK)):
-        scores = model.score(block)
-        if scores.shape != (len(block),) or not np.isfinite(scores).all():
-            raise FailedWhileRunning(
-                f"the quality model {model.card.name!r} gave scores of shape {scores.shape} "
-                f"for {len(block)} texts, or one that is not finite; choose another model"
-            )
-        yield scores
+        yield scores_of(model, block)
         advance(len(block))
 
 

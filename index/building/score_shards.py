@@ -26,6 +26,17 @@ BLOCK = 1024
 """Passages scored in one call."""
 
 
+def scores_of(model: QualityModel, texts: Sequence[str]) -> Float32Array:
+    """One block's scores; FailedWhileRunning when the model breaks its promise."""
+    scores = model.score(texts)
+    if scores.shape != (len(texts),) or not np.isfinite(scores).all():
+        raise FailedWhileRunning(
+            f"the quality model {model.card.name!r} gave scores of shape {scores.shape} "
+            f"for {len(texts)} texts, or one that is not finite; choose another model"
+        )
+    return scores
+
+
 class ScoreShards:
     """One score a row by one model; only missing shards are scored."""
 
@@ -61,14 +72,7 @@ class ScoreShards:
         scores = np.empty(len(texts), np.float32)
         for start in range(0, len(texts), BLOCK):
             block = texts[start : start + BLOCK]
-            found = self._model.score(block)
-            if found.shape != (len(block),) or not np.isfinite(found).all():
-                raise FailedWhileRunning(
-                    f"the quality model {self._model.card.name!r} gave scores of shape "
-                    f"{found.shape} for {len(block)} texts, or one that is not finite; choose "
-                    f"another model"
-                )
-            scores[start : start + len(block)] = found
+            scores[start : start + len(block)] = scores_of(self._model, block)
         path = self._scores_of(number)
         with replacing(path, "wb") as out:
             np.save(out, scores, allow_pickle=False)
