@@ -51,7 +51,8 @@ def _from_folder(folder: Path, device: str) -> Encoder:
 def quality(name: str) -> QualityModel | QualityRecipe:
     """A quality model, or the recipe of one that has to read its corpus first.
 
-    ``name`` is registered, or the path of a stored feature model. Raises UnknownComponent.
+    ``name`` is registered, or the path of a stored feature model or of a trained model's folder.
+    Raises UnknownComponent.
     """
     if name in registry.names("quality"):
         loaded: QualityModel | QualityRecipe = registry.load("quality", name)()
@@ -60,6 +61,10 @@ def quality(name: str) -> QualityModel | QualityRecipe:
         from ..encoders.quality.regression import load_features
 
         return load_features(name)
+    if Path(name).is_dir():
+        from ..encoders.quality.recurrent import load_recurrent
+
+        return load_recurrent(name)
     known = ", ".join(registry.names("quality")) or "none"
     raise UnknownComponent(f"no quality model is called {name!r}, and no file; known: {known}")
 

@@ -107,10 +107,10 @@ class PairSettings:
         """The same with paths taken from ``base``: files and corpora, and models that lie there."""
         return replace(
             self,
-            corpus=_path(self.corpus, base),
-            file=_path(self.file, base),
-            queries=_path(self.queries, base),
-            qrels=_path(self.qrels, base),
+            corpus=path_under(self.corpus, base),
+            file=path_under(self.file, base),
+            queries=path_under(self.queries, base),
+            qrels=path_under(self.qrels, base),
             miners=",".join(_model(name, base) for name in self.miner_names()),
             teacher=_model(self.teacher, base),
             generator=_model(self.generator, base),
@@ -156,7 +156,7 @@ class PairSettings:
         return str(found)
 
 
-def _path(value: str, base: Path) -> str:
+def path_under(value: str, base: Path) -> str:
     return str(base / value) if value and not value.startswith(PREFIX) else value
 
 

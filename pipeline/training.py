@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.durable import replacing
 from ..core.errors import BadArguments, MissingDependency
@@ -18,7 +18,7 @@ from ..encoders.training.spec import read_spec
 from .dev_evaluation import DevCollection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..core.progress import Progress
     from ..core.protocols import Encoder
@@ -31,6 +31,15 @@ log = logging.getLogger(__name__)
 FIGURE = "training.svg"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 _LARGE = 1 << 30
+
+
+class Judge(Protocol):
+    """Says how good a model in training is, higher is better."""
+
+    @property
+    def name(self) -> str: ...
+
+    def value(self, encoder: Encoder) -> float: ...
 
 
 def train_encoder(
@@ -52,7 +61,7 @@ def train_encoder(
         raise BadArguments(f"{goal} exists; remove it or choose another name for the model")
     read = read_spec(Path(spec), Path(data) if data is not None else None)
     collections = [DevCollection(each, read) for each in read.evaluations]
-    _settle(read)
+    settle(read)
     recipe = prepare(read, teacher_cache(), _pairs_of(read, watched))
     run_training(recipe, read, goal.with_name(f"{goal.name}.training"), collections, watched)
     recipe.trainee.save(goal, trained_on=recipe.trained_on)
@@ -81,16 +90,16 @@ def run_training(
     recipe: Recipe,
     spec: TrainingSpec,
     folder: Path,
-    collections: list[DevCollection],
+    judges: Sequence[Judge],
     progress: Progress,
 ) -> None:
     """The loop with its evaluation, and its figure at the end."""
     from ..encoders.training.loop import train
 
     def evaluate(encoder: Encoder) -> Mapping[str, float]:
-        return {each.name: each.value(encoder) for each in collections}
+        return {each.name: each.value(encoder) for each in judges}
 
-    train(recipe, spec, folder, evaluate=evaluate if collections else None, progress=progress)
+    train(recipe, spec, folder, evaluate=evaluate if judges else None, progress=progress)
     _draw(folder)
 
 
@@ -110,7 +119,7 @@ def _draw(folder: Path) -> None:
         log.warning("no figure of the losses: %s", missing)
 
 
-def _settle(spec: TrainingSpec) -> None:
+def settle(spec: TrainingSpec) -> None:
     """Threads as the spec says, and memory that is kept instead of fetched anew at each step.
 
     glibc gives a freed large block back to the system and maps the next one page by page, which

@@ -32,16 +32,29 @@ def write_folder(
     ``trained_on`` is a sentence for the model card; "" says that the weights are random. Raises
     BadArguments when something stands at ``folder``, FailedWhileRunning when it cannot be written.
     """
-    goal = Path(folder).absolute()
+    card = model_card(spec, Path(folder).absolute().name, trained_on, licence)
+    publish_folder(
+        Path(folder),
+        {**_all_files(spec, files), "README.md": card.encode("utf-8")},
+        (_NORMALIZE[0],),
+    )
+
+
+def publish_folder(
+    folder: Path, files: dict[str, bytes], empty_folders: tuple[str, ...] = ()
+) -> None:
+    """A new folder with these files, whole or not at all. Raises as ``write_folder``."""
+    goal = folder.absolute()
     if goal.is_symlink() or (goal.exists() and not _is_empty(goal)):
         raise BadArguments(f"{goal} exists; remove it or choose another name for the model")
-    card = model_card(spec, goal.name, trained_on, licence)
     draft = goal.with_name(f".{goal.name}.draft")
     try:
         goal.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(draft, ignore_errors=True)
-        (draft / _NORMALIZE[0]).mkdir(parents=True)
-        write_files(draft, {**_all_files(spec, files), "README.md": card.encode("utf-8")})
+        draft.mkdir()
+        for name in empty_folders:
+            (draft / name).mkdir()
+        write_files(draft, files)
         if goal.exists():
             goal.rmdir()
         draft.rename(goal)

@@ -61,7 +61,7 @@ class TextSource:
 
     def _texts(self) -> Iterator[str]:
         seen = set()
-        for title, text in _lines(self.file):
+        for title, text in titled_texts(self.file):
             if self.part == "whole":
                 yield f"{title} {text}".strip()
             elif self.part == "title" and title and title not in seen:
@@ -116,8 +116,11 @@ def one_sentence(text: str) -> str:
     return fit[crc32(text.encode("utf-8")) % len(fit)] if fit else ""
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(title, text) of each line."""
+def titled_texts(path: Path) -> Iterator[tuple[str, str]]:
+    """(title, text) of each line, without outer spaces.
+
+    MissingResource without the file, BadData for a line that is no object with a text.
+    """
     if not path.is_file():
         raise MissingResource(f"{path} does not exist: a text source is a file of JSON lines")
     opened = gzip.open if path.suffix == ".gz" else open

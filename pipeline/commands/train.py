@@ -1,4 +1,4 @@
-"""tamis train: encoders from a spec."""
+"""tamis train: encoders and quality models from a spec."""
 
 from __future__ import annotations
 
@@ -30,3 +30,26 @@ def encoder(
     trained = train_encoder(spec, output, data=data, progress=Bars())
     card = trained.card
     print(f"{output}: {card.dim} dimensions, space {card.space[:12]}, {card.fingerprint[:12]}")
+
+
+@train.command("quality")
+def quality(
+    spec: Annotated[
+        Path, typer.Argument(help="A TOML file: model, quality, schedule, and labels.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Where the spec's relative paths start; its own folder if not given."),
+    ] = None,
+) -> None:
+    """Train a passage quality model, for tamis build --quality OUTPUT.
+
+    Labels come from judgments, from training pairs, or from the corpus alone. Killed, run the same
+    command again: it goes on where the checkpoint was written.
+    """
+    from ..progress import Bars
+    from ..quality_training import train_quality
+
+    trained = train_quality(spec, output, data=data, progress=Bars())
+    print(f"{output}: a quality model, {trained.card.fingerprint[:12]}")
