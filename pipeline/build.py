@@ -97,7 +97,7 @@ def build(
         raise BadArguments(f"teacher is {teacher!r}, and nothing is adapted: say adapt=20000, too")
     if shard_rows < 1:
         raise BadArguments(f"shard_rows is {shard_rows}; a shard holds at least one passage")
-    pruner = Pruner.asked(quality, keep, min_quality, protect, near_duplicates)
+    pruner = Pruner.asked(quality, keep, min_quality, protect, near_duplicates, device)
     source = open_corpus(corpus, passage_words=passage_words, passage_stride=passage_stride)
     watched = progress or Silent()
     with Workplace(Path(folder), overwrite=overwrite) as place:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core import registry
-from ..core.errors import UnknownComponent
+from ..core.errors import BadArguments, UnknownComponent
 from ..encoders.recurrent.kinds import kind_of
 from ..encoders.recurrent.kinds import load_encoder as load_own
 
@@ -48,20 +49,51 @@ def _from_folder(folder: Path, device: str) -> Encoder:
     return TransformerEncoder(folder, device=device)
 
 
-def quality(name: str) -> QualityModel | QualityRecipe:
+def quality(name: str, *, device: str = "cpu") -> QualityModel | QualityRecipe:
     """A quality model, or the recipe of one that has to read its corpus first.
 
-    ``name`` is registered, or the path of a stored feature model. Raises UnknownComponent.
+    ``name`` is registered; or NAME:MODEL, a registered name and what it is to work with (a folder,
+    org/name of the hub, or for ``magnitude`` an encoder's name); or the path of a model that was
+    stored. Raises UnknownComponent, BadArguments for a MODEL too many or missing, and what loading
+    raises.
     """
-    if name in registry.names("quality"):
-        loaded: QualityModel | QualityRecipe = registry.load("quality", name)()
+    known = registry.names("quality")
+    kind, _, model = (name, "", "") if name in known else name.partition(":")
+    if kind in known:
+        loaded: QualityModel | QualityRecipe = _made(kind, model, device)
         return loaded
     if Path(name).is_file():
         from ..encoders.quality.regression import load_features
 
         return load_features(name)
-    known = ", ".join(registry.names("quality")) or "none"
-    raise UnknownComponent(f"no quality model is called {name!r}, and no file; known: {known}")
+    raise UnknownComponent(
+        f"no quality model is called {name!r}, and no file; known: {', '.join(known) or 'none'}; "
+        f"one that works with another model is written NAME:MODEL, as qualt5:org/name"
+    )
+
+
+def _made(kind: str, model: str, device: str) -> Any:
+    """What a registered factory makes: its parameters say what it takes, which is an ``encoder``
+    (loaded here, and never to be left out), the name of a ``model``, or neither; and a ``device``.
+    """
+    factory = registry.load("quality", kind)
+    takes = inspect.signature(factory).parameters
+    wanted = next((name for name in ("encoder", "model") if name in takes), None)
+    if wanted is None and model:
+        raise BadArguments(
+            f"the quality model {kind!r} takes no other model, and {model!r} is given: write {kind}"
+        )
+    needed = wanted is not None and takes[wanted].default is inspect.Parameter.empty
+    if needed and not model:
+        example = "org/name" if wanted == "model" else "ENCODER"
+        raise BadArguments(
+            f"the quality model {kind!r} needs {'an' if wanted == 'encoder' else 'a'} {wanted} to "
+            f"work with: write {kind}:{example}"
+        )
+    given: dict[str, Any] = {"device": device} if "device" in takes else {}
+    if wanted is not None and model:
+        given[wanted] = encoder(model, device=device) if wanted == "encoder" else model
+    return factory(**given)
 
 
 def reranker(

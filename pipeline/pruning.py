@@ -90,6 +90,7 @@ class Pruner:
         min_quality: float | None,
         protect: str | Path | None,
         near_duplicates: float | None = None,
+        device: str = "cpu",
     ) -> None:
         self._cut = Cut(keep, min_quality)
         self._protect = protect
@@ -99,7 +100,8 @@ class Pruner:
             check_threshold(near_duplicates)
             need("rensa", "leaving out near-duplicates")
         scored = quality is not None or keep is not None or min_quality is not None
-        self._scorer = _scorer(DEFAULT_QUALITY if quality is None else quality) if scored else None
+        wanted = DEFAULT_QUALITY if quality is None else quality
+        self._scorer = _scorer(wanted, device) if scored else None
 
     @classmethod
     def asked(
@@ -109,6 +111,7 @@ class Pruner:
         min_quality: float | None,
         protect: str | Path | None,
         near_duplicates: float | None = None,
+        device: str = "cpu",
     ) -> Pruner | None:
         """None where nothing is to be left out; BadArguments for protection from nothing."""
         if quality is None and keep is None and min_quality is None and near_duplicates is None:
@@ -117,7 +120,7 @@ class Pruner:
                     f"protect is {str(protect)!r}, and nothing is pruned: say keep=0.75, too"
                 )
             return None
-        return cls(quality, keep, min_quality, protect, near_duplicates)
+        return cls(quality, keep, min_quality, protect, near_duplicates, device)
 
     def pruned(
         self, taken: Intake, place: Workplace, shard_rows: int, progress: Progress
@@ -222,11 +225,13 @@ class Pruner:
 
 
 def _scorer(
-    quality: str | Path | QualityModel | QualityRecipe,
+    quality: str | Path | QualityModel | QualityRecipe, device: str
 ) -> QualityModel | QualityRecipe | _Given:
     if not isinstance(quality, str | Path):
         return quality
-    return _given(Path(quality)) if str(quality).endswith(".npy") else load_quality(str(quality))
+    if str(quality).endswith(".npy"):
+        return _given(Path(quality))
+    return load_quality(str(quality), device=device)
 
 
 def _fitted(

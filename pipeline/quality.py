@@ -48,6 +48,7 @@ def score_corpus(
     output: str | Path,
     *,
     quality: str | QualityModel | QualityRecipe = DEFAULT_QUALITY,
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> Scored:
     """Write a .npy file of float32 [passages], in the order of the corpus.
@@ -58,7 +59,7 @@ def score_corpus(
     """
     output, progress = Path(output), progress or Silent()
     check_output(output, [corpus])
-    found = load_quality(quality) if isinstance(quality, str) else quality
+    found = load_quality(quality, device=device) if isinstance(quality, str) else quality
     opened = open_corpus(corpus)
     model, passages = _prepare(opened, found, progress)
     ends = _Ends()

@@ -47,7 +47,7 @@ def build(
     quality: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|PATH|SCORES.npy",
+            metavar="NAME[:MODEL]|PATH|SCORES.npy",
             help="Score every passage by this model, or take its scores; "
             "for --keep and --min-quality, perplexity if not given.",
         ),
