@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core import registry
-from ..core.errors import BadArguments, UnknownComponent
+from ..core.errors import BadArguments, MissingResource, UnknownComponent
 from ..encoders.recurrent.kinds import kind_of
 from ..encoders.recurrent.kinds import load_encoder as load_own
 
@@ -90,6 +90,11 @@ def _made(kind: str, model: str, device: str) -> Any:
             f"the quality model {kind!r} needs {'an' if wanted == 'encoder' else 'a'} {wanted} to "
             f"work with: write {kind}:{example}"
         )
+    if wanted == "model" and model and not Path(model).exists() and not _may_be_of_the_hub(model):
+        raise MissingResource(
+            f"{model!r} is no file and no folder, for the quality model {kind!r} to work with; "
+            f"a model of the hub is written org/name"
+        )
     given: dict[str, Any] = {"device": device} if "device" in takes else {}
     if wanted is not None and model:
         given[wanted] = encoder(model, device=device) if wanted == "encoder" else model
@@ -112,10 +117,14 @@ def reranker(
     return loaded
 
 
+def _may_be_of_the_hub(name: str) -> bool:
+    organisation, slash, model = name.partition("/")
+    return bool(slash and organisation not in ("", ".", "..") and model and "/" not in model)
+
+
 def _hub_name(kind: str, name: str) -> None:
     """Refuse what cannot be a hub name: a wrong name is never guessed into a download."""
-    organisation, slash, model = name.partition("/")
-    if slash and organisation not in ("", ".", "..") and model and "/" not in model:
+    if _may_be_of_the_hub(name):
         return
     known = ", ".join(registry.names(kind)) or "none"
     raise UnknownComponent(

@@ -16,9 +16,24 @@ from .bigrams import DISCOUNT, START, count_bigrams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
+    from ...core.protocols import QualityModel
     from ...core.records import Float32Array
     from .bigrams import Bigrams
+
+
+def perplexity(
+    model: str | Path | None = None, *, device: str = "cpu"
+) -> Perplexity | QualityModel:
+    """The bigram model, still to be fitted; or a language model of transformers, by its folder or
+    org/name, as it is.
+    """
+    if model is None:
+        return Perplexity()
+    from .neural_perplexity import NeuralPerplexity
+
+    return NeuralPerplexity(model, device=device)
 
 
 class Perplexity:

@@ -61,10 +61,14 @@ def test_the_magnitude_of_an_encoder_from_a_folder(dot_folder: Path) -> None:
         ("itn:model", BadArguments, "'itn' takes no other model, and 'model' is given: write itn"),
         ("magnitude", BadArguments, "needs an encoder to work with: write magnitude:ENCODER"),
         ("magnitude:", BadArguments, "needs an encoder to work with: write magnitude:ENCODER"),
+        ("qualt5", BadArguments, "needs a model to work with: write qualt5:org/name"),
+        ("qualt5:none", MissingResource, "'none' is no file and no folder, .* 'qualt5'"),
+        ("perplexity:none", MissingResource, "'none' is no file and no folder"),
         ("magnitude:prefect", UnknownComponent, "no encoder is called 'prefect'"),
         ("magnitude:hashing", BadArguments, "'hashing' compares by cosine"),
         ("features", BadArguments, "features:FILE"),
-        ("features:none.json", MissingResource, r"none\.json is not there"),
+        ("features:none.json", MissingResource, r"'none\.json' is no file and no folder"),
+        ("features:no/one.json", MissingResource, r"no/one\.json is not there"),
     ],
 )
 def test_a_wrong_name_is_told_the_way_out(name: str, error: type[Exception], told: str) -> None:
