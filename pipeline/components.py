@@ -63,9 +63,9 @@ def quality(name: str, *, device: str = "cpu") -> QualityModel | QualityRecipe:
         loaded: QualityModel | QualityRecipe = _made(kind, model, device)
         return loaded
     if Path(name).is_file():
-        from ..encoders.quality.regression import load_features
+        from ..encoders.quality.stored import load_stored
 
-        return load_features(name)
+        return load_stored(name)
     raise UnknownComponent(
         f"no quality model is called {name!r}, and no file; known: {', '.join(known) or 'none'}; "
         f"one that works with another model is written NAME:MODEL, as qualt5:org/name"

@@ -106,7 +106,7 @@ def _from_folder(
             f"{model} comes with a {type(tokenizer).__name__}; expected a fast tokenizer: load it "
             f"with transformers' AutoTokenizer and save it again as tokenizer.json"
         )
-    auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     network, told = auto.from_pretrained(
         folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **only
     )

@@ -48,7 +48,7 @@ class MagnitudeQuality:
 
     def score(self, texts: Sequence[str]) -> Float32Array:
         vectors = self._encoder.encode([readable(text) for text in texts], "passage").vectors
-        return self._sign * np.linalg.norm(vectors, axis=1).astype(np.float32)
+        return np.asarray(self._sign * np.linalg.norm(vectors, axis=1), np.float32)
 
 
 def magnitude(encoder: Encoder) -> MagnitudeQuality:

@@ -21,6 +21,13 @@ def quality(
     device: Annotated[
         Device, typer.Option(help="Where qualt5, magnitude and neural perplexity run.")
     ] = Device.cpu,
+    save_model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL.safetensors",
+            help="Store the fitted model, too, for other corpora: cdd or perplexity.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score every passage of a corpus with no query in sight; higher is worth keeping.
@@ -30,7 +37,14 @@ def quality(
     from ..progress import Bars
     from ..quality import score_corpus
 
-    scored = score_corpus(corpus, output, quality=quality, device=device.value, progress=Bars())
+    scored = score_corpus(
+        corpus,
+        output,
+        quality=quality,
+        device=device.value,
+        save_model=save_model,
+        progress=Bars(),
+    )
     if as_json:
         import json
         from dataclasses import asdict
