@@ -22,7 +22,7 @@ L2 = 1.0
 """What a squared weight of one costs, halved, against the loss of one example."""
 
 _STEPS = 100  # Newton's method needs about ten
-_CLOSE = 1e-10  # the largest slope left, for each unit of weight of the examples
+_CLOSE = 1e-10  # twice what the next step would gain, as a share of the loss
 
 
 def fit_features(
@@ -92,15 +92,14 @@ def _minimum(
     for _ in range(_STEPS):
         chance = 0.5 * (1 + np.tanh(0.5 * (table @ at)))
         slope = table.T @ (counts * (chance - labels)) + penalty * at
-        if np.abs(slope).max() <= _CLOSE * counts.sum():
-            return float(at[0]), at[1:]
         curve = (table * (counts * chance * (1 - chance))[:, None]).T @ table + np.diag(penalty)
         step = np.linalg.solve(curve, slope)
-        size = 1.0
-        while size > 1e-9 and loss(at - size * step) > here:
-            size /= 2
-        if size <= 1e-9:  # no step is better: rounding is all that is left
+        if slope @ step <= _CLOSE * (1 + here):  # a whole step from here squares what is wrong
+            at -= step
             return float(at[0]), at[1:]
+        size = 1.0
+        while size > _CLOSE and loss(at - size * step) > here:
+            size /= 2
         at -= size * step
         here = loss(at)
     raise FailedWhileRunning(

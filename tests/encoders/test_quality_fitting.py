@@ -82,6 +82,23 @@ def test_no_small_step_away_costs_less() -> None:
             assert loss(moved) > least
 
 
+@pytest.mark.parametrize("l2", [0.01, 1.0, 100.0])
+def test_the_slope_is_flat_and_the_search_ends(l2: float) -> None:
+    """On 2,000 examples rounding hides the last gains: a search that waits for them never ends."""
+    columns, labels, weights = examples(5, n=2_000)
+    columns[:, 7] = columns[:, 8] + 1e-4 * columns[:, 9]
+    bias, found = parts(model := fit_columns(columns, labels, weights, l2=l2))
+    stored = model._stored()["weights"]
+    table = np.stack(
+        [(columns[:, list(FEATURES).index(n)] - w["mean"]) / w["scale"] for n, w in stored.items()],
+        axis=1,
+    )
+    at = np.array(list(found.values()))
+    wrong = weights * (1 / (1 + np.exp(-(table @ at + bias))) - labels)
+    assert abs(wrong.sum()) < 1e-5
+    assert np.abs(table.T @ wrong + l2 * at).max() < 1e-5
+
+
 def test_a_weight_of_two_is_an_example_twice_and_of_none_absent() -> None:
     columns, labels, _ = examples(4, n=60)
     counts = np.arange(60) % 3
