@@ -101,6 +101,7 @@ class TestDamaged:
         ("change", "told"),
         [
             ({"pairs": np.array([2 << 32 | 99], np.int64)}, "do not belong to its words"),
+            ({"pairs": "last after an unknown word"}, "do not belong to its words"),
             ({"counts": np.array([1, 2], np.int64)}, "do not belong to its words"),
             ({"words": np.frombuffer(b"the\nthe", np.uint8)}, "do not belong to its words"),
             ({"words": np.frombuffer(b"\xff", np.uint8)}, "damaged"),
@@ -115,7 +116,12 @@ class TestDamaged:
         stored("perplexity", path, CORPUS)
         raw = path.read_bytes()
         about = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])["__metadata__"]
-        path.write_bytes(save({**load(raw), **change}, about))
+        parts = load(raw)
+        if isinstance(change.get("pairs"), str):
+            last = parts["pairs"].copy()
+            last[-1] = 9_999 << 32 | 2
+            change = {"pairs": last}
+        path.write_bytes(save({**parts, **change}, about))
         with pytest.raises(CorruptFile, match=told):
             load_stored(path)
 
