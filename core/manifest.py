@@ -39,6 +39,9 @@ class Manifest:
     (its texts in order), ``keep`` or ``min_quality`` as asked (else None), how many passages were
     ``protected``, ``scored`` and ``kept``, the ``threshold`` (the lowest score kept without
     protection, None if there is none) and ``samples`` of the cut {id, score, text}.
+    ``near_duplicates``, where they were left out before anything was scored, holds the
+    ``threshold``, how many were ``dropped``, ``samples`` of them {id, repeats, text}, the
+    fingerprint of the ``corpus`` and that of all that the answer hangs on, ``made_from``.
     """
 
     passage_encoder: EncoderCard
@@ -51,6 +54,7 @@ class Manifest:
     files: dict[str, FileRecord]
     pruning: dict[str, Any] | None = None
     adaptation: dict[str, Any] | None = None
+    near_duplicates: dict[str, Any] | None = None
     joined: str = JOINED
     vectors_per_passage: int = 1
     segments: list[str] = field(default_factory=lambda: ["."])
@@ -68,8 +72,9 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         body = {**asdict(self), "space": self.space}
-        if self.adaptation is None:
-            del body["adaptation"]  # as indexes have it that are older than the field
+        for later in ("adaptation", "near_duplicates"):
+            if body[later] is None:
+                del body[later]  # as indexes have it that are older than the field
         return {**body, "sha256": of_value(body)}
 
     def text(self) -> str:

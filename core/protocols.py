@@ -83,8 +83,9 @@ class QualityModel(Protocol):
     def score(self, texts: Sequence[str]) -> Float32Array:
         """[len(texts)] float32, finite; higher means keep. Only the order of scores has a meaning.
 
-        A score depends on its text alone: the rest of the batch never moves it. No text, no
-        scores. A text that is empty or has no word is legal.
+        A score depends on its text alone: the rest of the batch never moves it, or by 1e-5 at
+        most where a neural network gives it. No text, no scores. A text that is empty or has no
+        word is legal.
         """
         ...
 

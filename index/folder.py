@@ -32,6 +32,8 @@ CORPUS_QUALITY = "quality.corpus.npy"
 """float32, one for every passage of the corpus, pruned or not."""
 CORPUS_ROW = "corpus_row.npy"
 """int64, rising: the row of the corpus that each row of a pruned index is."""
+NEAR_DUPLICATES = "near_duplicates.npy"
+"""int64, one for every passage of the corpus: the corpus row that it nearly repeats, or its own."""
 ENCODER = "encoder"
 """A model folder of ours: the passages' encoder, adapted to their corpus."""
 

@@ -22,7 +22,7 @@ from ..core.errors import BadArguments, BadData
 from ..core.optional import need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -65,7 +65,11 @@ class NearDuplicates:
 
 
 def near_duplicates(
-    texts: Iterable[str], *, threshold: float = THRESHOLD, progress: Progress | None = None
+    texts: Iterable[str],
+    *,
+    threshold: float = THRESHOLD,
+    protected: Collection[int] = (),
+    progress: Progress | None = None,
 ) -> NearDuplicates:
     """Which texts to keep, in one pass from the first to the last.
 
@@ -74,6 +78,7 @@ def near_duplicates(
     truly resembles: no chain of small steps leads away from it. Identical texts are always found,
     other pairs with a probability of at least 99 % at the threshold. Texts of fewer than three
     words are one shingle; a text without any word is compared whole, without its outer spaces.
+    Rows in ``protected`` are kept whatever they repeat, and may be repeated by later ones.
 
     ``texts`` is read at least once and again when there are suspects, so it must start anew each
     time, like a list. Memory: some 200 bytes a text (at the default threshold) and
@@ -81,8 +86,7 @@ def near_duplicates(
     BadArguments for a one-way iterator or a threshold outside .1 to 1, BadData when a second
     reading differs.
     """
-    if not LOWEST <= threshold <= 1:
-        raise BadArguments(f"the threshold is {threshold}; expected {LOWEST} to 1")
+    check_threshold(threshold)
     if iter(texts) is texts:
         raise BadArguments(
             "the texts are an iterator, which can be read only once; expected a list or another "
@@ -92,10 +96,20 @@ def near_duplicates(
         keys, sizes = _band_keys(texts, threshold, advance)
     repeats = np.arange(len(keys))
     blocks = list(_blocks(_connected(keys), sizes))
+    staying = frozenset(protected)
     with _stage(progress, "near-duplicates") as advance:
         for rows, groups in blocks:
-            _compare(texts, rows, groups, keys, sizes, threshold, repeats, advance)
+            _compare(texts, rows, groups, keys, sizes, threshold, staying, repeats, advance)
     return NearDuplicates(repeats == np.arange(len(repeats)), repeats)
+
+
+def check_threshold(threshold: float) -> None:
+    """BadArguments for a threshold that is outside .1 to 1, or no number."""
+    if not LOWEST <= threshold <= 1:
+        raise BadArguments(
+            f"the threshold of near-duplicates is {threshold}; expected {LOWEST} to 1, the share "
+            f"of word runs that two passages have in common: 0.8, say"
+        )
 
 
 def shingles(text: str) -> list[str]:
@@ -241,6 +255,7 @@ def _compare(
     keys: Keys,
     sizes: NDArray[np.int32],
     threshold: float,
+    protected: frozenset[int],
     repeats: Int64Array,
     advance: Any,
 ) -> None:
@@ -252,12 +267,12 @@ def _compare(
         if len(runs) != sizes[row]:
             raise _changed(row)
         mine = _digests(runs)
-        found = kept[group].first_like(row, mine, keys, threshold)
-        if found is None:
+        alike = None if row in protected else kept[group].first_like(row, mine, keys, threshold)
+        if alike is None:
             kept[group].rows.append(row)
             kept[group].shingles.append(mine)
         else:
-            repeats[row] = found
+            repeats[row] = alike
         left[group] -= 1
         if not left[group]:
             del kept[group]

@@ -51,6 +51,7 @@ def build(
     keep: float | None = None,
     min_quality: float | None = None,
     protect: str | Path | None = None,
+    near_duplicates: float | None = None,
     lexical: Literal["bm25s", "lucene", "none"] = "bm25s",
     k1: float = 0.9,
     b: float = 0.4,
@@ -74,9 +75,10 @@ def build(
     ``quality``, ``keep``, ``min_quality``: every passage is scored by ``quality`` (a model, its
     name or file, or a .npy file of scores; the default model if not given), and only the best
     ceil(``keep`` * n), or those that score ``min_quality``, are indexed; ``protect``, a file of
-    ids, stay whatever they score. With ``overwrite``, what the index that is replaced knows of the
-    same corpus is used: its scores by the same model, and an exact index's vectors by the same
-    encoder.
+    ids, stay whatever they score. ``near_duplicates``, a similarity of .1 to 1, leaves out what
+    repeats an earlier passage that much, before anything is scored, protected ids apart. With
+    ``overwrite``, what the index that is replaced knows of the same corpus is used: its scores by
+    the same model, and an exact index's vectors by the same encoder.
 
     Works in ``FOLDER.building``; killed, it resumes when the same call is made again, and loses
     at most the ``shard_rows`` passages it was encoding. ``on_error="skip"`` leaves out what is
@@ -95,7 +97,7 @@ def build(
         raise BadArguments(f"teacher is {teacher!r}, and nothing is adapted: say adapt=20000, too")
     if shard_rows < 1:
         raise BadArguments(f"shard_rows is {shard_rows}; a shard holds at least one passage")
-    pruner = Pruner.asked(quality, keep, min_quality, protect)
+    pruner = Pruner.asked(quality, keep, min_quality, protect, near_duplicates, device)
     source = open_corpus(corpus, passage_words=passage_words, passage_stride=passage_stride)
     watched = progress or Silent()
     with Workplace(Path(folder), overwrite=overwrite) as place:
@@ -131,6 +133,7 @@ def build(
             files=_records(place.draft),
             pruning=None if pruned is None else pruned.told,
             adaptation=told,
+            near_duplicates=None if pruned is None else pruned.repeated,
         ).write(place.draft)
         place.publish()
     return open_index(place.goal, encoder=loaded, query_encoder=queries, device=device)

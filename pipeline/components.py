@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core import registry
-from ..core.errors import UnknownComponent
+from ..core.errors import BadArguments, MissingResource, UnknownComponent
 from ..encoders.recurrent.kinds import kind_of
 from ..encoders.recurrent.kinds import load_encoder as load_own
 
@@ -48,25 +49,60 @@ def _from_folder(folder: Path, device: str) -> Encoder:
     return TransformerEncoder(folder, device=device)
 
 
-def quality(name: str) -> QualityModel | QualityRecipe:
+def quality(name: str, *, device: str = "cpu") -> QualityModel | QualityRecipe:
     """A quality model, or the recipe of one that has to read its corpus first.
 
-    ``name`` is registered, or the path of a stored feature model or of a trained model's folder.
-    Raises UnknownComponent.
+    ``name`` is registered; or NAME:MODEL, a registered name and what it is to work with (a folder,
+    org/name of the hub, or for ``magnitude`` an encoder's name); or the path of a model that was
+    stored, or of a trained model's folder. Raises UnknownComponent, BadArguments for a MODEL too
+    many or missing, and what loading raises.
     """
-    if name in registry.names("quality"):
-        loaded: QualityModel | QualityRecipe = registry.load("quality", name)()
+    known = registry.names("quality")
+    kind, _, model = (name, "", "") if name in known else name.partition(":")
+    if kind in known:
+        loaded: QualityModel | QualityRecipe = _made(kind, model, device)
         return loaded
     if Path(name).is_file():
-        from ..encoders.quality.regression import load_features
+        from ..encoders.quality.stored import load_stored
 
-        return load_features(name)
+        return load_stored(name)
     if Path(name).is_dir():
         from ..encoders.quality.recurrent import load_recurrent
 
         return load_recurrent(name)
-    known = ", ".join(registry.names("quality")) or "none"
-    raise UnknownComponent(f"no quality model is called {name!r}, and no file; known: {known}")
+    raise UnknownComponent(
+        f"no quality model is called {name!r}, and no file or folder; known: {', '.join(known) or 'none'}; "
+        f"one that works with another model is written NAME:MODEL, as qualt5:org/name"
+    )
+
+
+def _made(kind: str, model: str, device: str) -> Any:
+    """What a registered factory makes: its parameters say what it takes, which is an ``encoder``
+    (loaded here, and never to be left out), the name of a ``model``, or neither; and a ``device``.
+    """
+    factory = registry.load("quality", kind)
+    takes = inspect.signature(factory).parameters
+    wanted = next((name for name in ("encoder", "model") if name in takes), None)
+    if wanted is None and model:
+        raise BadArguments(
+            f"the quality model {kind!r} takes no other model, and {model!r} is given: write {kind}"
+        )
+    needed = wanted is not None and takes[wanted].default is inspect.Parameter.empty
+    if needed and not model:
+        example = "org/name" if wanted == "model" else "ENCODER"
+        raise BadArguments(
+            f"the quality model {kind!r} needs {'an' if wanted == 'encoder' else 'a'} {wanted} to "
+            f"work with: write {kind}:{example}"
+        )
+    if wanted == "model" and model and not Path(model).exists() and not _may_be_of_the_hub(model):
+        raise MissingResource(
+            f"{model!r} is no file and no folder, for the quality model {kind!r} to work with; "
+            f"a model of the hub is written org/name"
+        )
+    given: dict[str, Any] = {"device": device} if "device" in takes else {}
+    if wanted is not None and model:
+        given[wanted] = encoder(model, device=device) if wanted == "encoder" else model
+    return factory(**given)
 
 
 def reranker(
@@ -85,10 +121,14 @@ def reranker(
     return loaded
 
 
+def _may_be_of_the_hub(name: str) -> bool:
+    organisation, slash, model = name.partition("/")
+    return bool(slash and organisation not in ("", ".", "..") and model and "/" not in model)
+
+
 def _hub_name(kind: str, name: str) -> None:
     """Refuse what cannot be a hub name: a wrong name is never guessed into a download."""
-    organisation, slash, model = name.partition("/")
-    if slash and organisation not in ("", ".", "..") and model and "/" not in model:
+    if _may_be_of_the_hub(name):
         return
     known = ", ".join(registry.names(kind)) or "none"
     raise UnknownComponent(

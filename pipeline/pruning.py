@@ -1,9 +1,13 @@
-"""``tamis build --keep``: every passage is scored, and the worst are left out of the index."""
+"""``tamis build --keep``: near-duplicates go first, all others are scored, the worst are left out.
+
+All arrays are by row of the corpus, until one writing of the table leaves in it what is kept.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +16,20 @@ import numpy as np
 from ..core.durable import no_room, replacing
 from ..core.errors import BadArguments, BadData, Mismatch, MissingResource
 from ..core.fingerprints import of_texts
+from ..core.optional import need
 from ..core.protocols import QualityCard, QualityRecipe
 from ..index.building.predecessor import Predecessor
 from ..index.building.score_shards import ScoreShards
-from ..index.folder import CORPUS_QUALITY, CORPUS_ROW, QUALITY
+from ..index.folder import CORPUS_QUALITY, CORPUS_ROW, NEAR_DUPLICATES, QUALITY
+from ..index.near_duplicates import check_threshold
 from ..index.passages import DOCID, PassageTable, PassageWriter
 from ..index.passages import NAME as PASSAGES
 from ..index.pruning import Cut
 from .choices import DEFAULT_QUALITY
 from .components import quality as load_quality
 from .intake import Intake
+from .repetition import Repetition, find_repetition
+from .reporting import beginning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,25 +38,26 @@ if TYPE_CHECKING:
 
     from ..core.progress import Progress
     from ..core.protocols import EncoderCard, QualityModel
-    from ..core.records import Float32Array, Int64Array
+    from ..core.records import Float32Array, Int64Array, Passage
     from ..index.building.shards import Known
     from ..index.building.workplace import Workplace
 
 SAMPLES = 3
 """Pruned passages, the lowest scores first, that the manifest shows."""
 
-SHOWN = 80
-"""Characters of each."""
-
 _NAMED = 5  # unknown ids spelled out
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """The table after the cut, what the manifest says of it, and the index that stood there."""
+    """The table after the cut, what the manifest says of it, and the index that stood there.
+
+    ``told`` is None where nothing was scored, ``repeated`` where no near-duplicate was looked for.
+    """
 
     taken: Intake
-    told: dict[str, Any]
+    told: dict[str, Any] | None
+    repeated: dict[str, Any] | None
     rows: Int64Array
     predecessor: Predecessor | None
 
@@ -69,8 +78,9 @@ class Pruner:
     """All that can be refused without the corpus is refused here, before it is read.
 
     ``quality`` is a model, its name or file, or a ``.npy`` file of scores, one for each passage
-    that the build would index unpruned. ``protect`` is a file of ids, one a line. Raises
-    BadArguments, MissingResource, BadData.
+    that the build would index unpruned. ``protect`` is a file of ids, one a line.
+    ``near_duplicates`` is the similarity from which passages are left out before anything is
+    scored. Raises BadArguments, MissingDependency, MissingResource, BadData.
     """
 
     def __init__(
@@ -79,11 +89,19 @@ class Pruner:
         keep: float | None,
         min_quality: float | None,
         protect: str | Path | None,
+        near_duplicates: float | None = None,
+        device: str = "cpu",
     ) -> None:
         self._cut = Cut(keep, min_quality)
         self._protect = protect
         self._ids = frozenset[str]() if protect is None else _ids(Path(protect))
-        self._scorer = _scorer(DEFAULT_QUALITY if quality is None else quality)
+        self._similarity = near_duplicates
+        if near_duplicates is not None:
+            check_threshold(near_duplicates)
+            need("rensa", "leaving out near-duplicates")
+        scored = quality is not None or keep is not None or min_quality is not None
+        wanted = DEFAULT_QUALITY if quality is None else quality
+        self._scorer = _scorer(wanted, device) if scored else None
 
     @classmethod
     def asked(
@@ -92,20 +110,22 @@ class Pruner:
         keep: float | None,
         min_quality: float | None,
         protect: str | Path | None,
+        near_duplicates: float | None = None,
+        device: str = "cpu",
     ) -> Pruner | None:
-        """None where nothing is to be scored; BadArguments for protection from nothing."""
-        if quality is None and keep is None and min_quality is None:
+        """None where nothing is to be left out; BadArguments for protection from nothing."""
+        if quality is None and keep is None and min_quality is None and near_duplicates is None:
             if protect is not None:
                 raise BadArguments(
                     f"protect is {str(protect)!r}, and nothing is pruned: say keep=0.75, too"
                 )
             return None
-        return cls(quality, keep, min_quality, protect)
+        return cls(quality, keep, min_quality, protect, near_duplicates, device)
 
     def pruned(
         self, taken: Intake, place: Workplace, shard_rows: int, progress: Progress
     ) -> Pruned:
-        """Score the table in the draft, and leave in it only what is kept.
+        """Leave in the table of the draft only what is kept.
 
         Raises BadArguments when nothing would be kept, Mismatch for scores or ids of another
         corpus, BadData from the fitting of a model.
@@ -113,26 +133,44 @@ class Pruner:
         table = PassageTable(place.draft / PASSAGES, taken.batches, taken.rows, None)
         corpus, protected = self._read(table)
         predecessor = Predecessor.find(place.goal, corpus, taken.rows)
-        card, scores = self._scores(table, place.scores, shard_rows, predecessor, progress)
-        kept = self._cut.mask(scores, protected)
-        rows = np.flatnonzero(kept)
-        told = {
+        repetition = Repetition.none(taken.rows)
+        if self._similarity is not None:
+            repetition = find_repetition(
+                table, self._similarity, corpus, protected, predecessor, progress
+            )
+            _save(place.draft / NEAR_DUPLICATES, repetition.repeats.astype("<i8"))
+        rows, told = repetition.rows, None
+        if self._scorer is not None:
+            card, scores = self._scores(
+                self._scorer, table, repetition, place.scores, shard_rows, predecessor, progress
+            )
+            scored, shielded = rows, np.searchsorted(rows, protected)
+            kept = self._cut.mask(scores[scored], shielded)
+            rows = scored[kept]
+            told = {
+                **self._rule(card, corpus, len(protected)),
+                "scored": len(scored),
+                "kept": len(rows),
+                "threshold": _threshold(scores[scored], kept, shielded),
+                "samples": _samples(table, scores, scored[~kept]),
+            }
+            for name, numbers in ((CORPUS_QUALITY, scores), (QUALITY, scores[rows])):
+                _save(place.draft / name, numbers.astype("<f4"))
+        if len(rows) < taken.rows:
+            taken = Intake(len(rows), _only(table, rows, place.draft), taken.skipped)
+        _save(place.draft / CORPUS_ROW, rows.astype("<i8"))
+        return Pruned(taken, told, repetition.told, rows, predecessor)
+
+    def _rule(self, card: QualityCard, corpus: str, protected: int) -> dict[str, Any]:
+        """What was asked, as the manifest has it."""
+        cut = self._cut
+        return {
             "model": {"name": card.name, "fingerprint": card.fingerprint},
             "corpus": corpus,
-            "keep": None if self._cut.keep is None else float(self._cut.keep),
-            "min_quality": None if self._cut.min_quality is None else float(self._cut.min_quality),
-            "protected": len(protected),
-            "scored": len(scores),
-            "kept": len(rows),
-            "threshold": _threshold(scores, kept, protected),
-            "samples": _samples(table, scores, kept),
+            "keep": None if cut.keep is None else float(cut.keep),
+            "min_quality": None if cut.min_quality is None else float(cut.min_quality),
+            "protected": protected,
         }
-        if len(rows) < taken.rows:
-            taken = Intake(len(rows), _only(table, kept, place.draft), taken.skipped)
-        for name, numbers in ((CORPUS_QUALITY, scores), (QUALITY, scores[rows])):
-            _save(place.draft / name, numbers.astype("<f4"))
-        _save(place.draft / CORPUS_ROW, rows.astype("<i8"))
-        return Pruned(taken, told, rows, predecessor)
 
     def _read(self, table: PassageTable) -> tuple[str, Int64Array]:
         """The fingerprint of all texts, and the protected rows; Mismatch for unknown ids."""
@@ -157,53 +195,69 @@ class Pruner:
 
     def _scores(
         self,
+        scorer: QualityModel | QualityRecipe | _Given,
         table: PassageTable,
+        repetition: Repetition,
         folder: Path,
         shard_rows: int,
         predecessor: Predecessor | None,
         progress: Progress,
     ) -> tuple[QualityCard, Float32Array]:
-        if isinstance(self._scorer, _Given):
-            given = self._scorer
-            if len(given.scores) != len(table):
+        """[passages of the corpus] float32; near-duplicates are neither fitted on nor scored."""
+        if isinstance(scorer, _Given):
+            if len(scorer.scores) != len(table):
                 raise Mismatch(
-                    f"{given.card.name} holds {len(given.scores):,} scores, the corpus has "
+                    f"{scorer.card.name} holds {len(scorer.scores):,} scores, the corpus has "
                     f"{len(table):,} passages; expected one for each, in the order of the corpus"
                 )
-            return given.card, given.scores
-        model = _fitted(self._scorer, table, progress)
-        known = predecessor.scores(model.card) if predecessor else None
-        if known is not None:
-            return model.card, known
-        shards = ScoreShards(folder, model, len(table), shard_rows)
-        with progress.stage("score", len(table)) as advance:
-            return model.card, shards.complete(
-                lambda start, end: [p.full_text for p in table.stream(start, end)], advance
-            )
+            return scorer.card, scorer.scores
+        rows = repetition.rows
+        model = _fitted(scorer, table, rows, progress)
+        scores = predecessor.scores(model.card, rows) if predecessor else None
+        if scores is None:
+            shards = ScoreShards(folder, model, len(rows), shard_rows)
+            with progress.stage("score", len(rows)) as advance:
+                scores = shards.complete(
+                    lambda start, end: [p.full_text for p in _stream(table, rows[start:end])],
+                    advance,
+                )
+        return model.card, repetition.spread(scores)
 
 
 def _scorer(
-    quality: str | Path | QualityModel | QualityRecipe,
+    quality: str | Path | QualityModel | QualityRecipe, device: str
 ) -> QualityModel | QualityRecipe | _Given:
     if not isinstance(quality, str | Path):
         return quality
-    return _given(Path(quality)) if str(quality).endswith(".npy") else load_quality(str(quality))
+    if str(quality).endswith(".npy"):
+        return _given(Path(quality))
+    return load_quality(str(quality), device=device)
 
 
 def _fitted(
-    scorer: QualityModel | QualityRecipe, table: PassageTable, progress: Progress
+    scorer: QualityModel | QualityRecipe, table: PassageTable, rows: Int64Array, progress: Progress
 ) -> QualityModel:
     """The model; one that has to read its corpus first does so now."""
     if not isinstance(scorer, QualityRecipe):
         return scorer
-    with progress.stage(f"fit {scorer.name}", len(table)) as advance:
+    with progress.stage(f"fit {scorer.name}", len(rows)) as advance:
 
         def texts() -> Iterator[str]:
-            for passage in table.stream():
+            for passage in _stream(table, rows):
                 yield passage.full_text
                 advance(1)
 
         return scorer.fit(texts())
+
+
+def _stream(table: PassageTable, rows: Int64Array) -> Iterator[Passage]:
+    """The passages of these rows, rising, in one reading from the first to the last of them."""
+    if not len(rows):
+        return
+    first = int(rows[0])
+    wanted = np.zeros(int(rows[-1]) + 1 - first, np.bool_)
+    wanted[rows - first] = True
+    yield from compress(table.stream(first, first + len(wanted)), wanted.tolist())
 
 
 def _given(path: Path) -> _Given:
@@ -256,33 +310,23 @@ def _threshold(
     return float(scores[enough].min()) if enough.any() else None
 
 
-def _samples(
-    table: PassageTable, scores: Float32Array, kept: NDArray[np.bool_]
-) -> list[dict[str, Any]]:
+def _samples(table: PassageTable, scores: Float32Array, cut: Int64Array) -> list[dict[str, Any]]:
     """The worst of what was cut, as a person may judge it."""
-    cut = np.flatnonzero(~kept)
     worst = cut[np.argsort(scores[cut], kind="stable")[:SAMPLES]]
     return [
-        {"id": passage.id, "score": float(score), "text": _beginning(passage.full_text)}
+        {"id": passage.id, "score": float(score), "text": beginning(passage.full_text)}
         for passage, score in zip(table.passages(worst), scores[worst], strict=True)
     ]
 
 
-def _beginning(text: str) -> str:
-    """On one line."""
-    words = " ".join(text[: 4 * SHOWN].split())
-    return words if len(words) <= SHOWN else f"{words[: SHOWN - 1]}…"
-
-
-def _only(table: PassageTable, kept: NDArray[np.bool_], draft: Path) -> list[list[int]]:
+def _only(table: PassageTable, rows: Int64Array, draft: Path) -> list[list[int]]:
     """Replace the draft's table and ids by those of the kept rows; where its batches lie."""
     beside = draft / "kept"
     try:
         beside.mkdir()
         with PassageWriter(beside) as writer:
-            for passage, stays in zip(table.stream(), kept, strict=True):
-                if stays:
-                    writer.add(passage)
+            for passage in _stream(table, rows):
+                writer.add(passage)
         for name in (PASSAGES, DOCID):
             (beside / name).replace(draft / name)
         beside.rmdir()

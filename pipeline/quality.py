@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ..core.corpus import Flaw, open_corpus
 from ..core.corpus.inspection import Inspection
 from ..core.durable import replacing
-from ..core.errors import BadData
+from ..core.errors import BadArguments, BadData
 from ..core.progress import Silent
 from ..core.protocols import QualityRecipe
 from ..index.building.score_shards import BLOCK, scores_of
@@ -48,19 +48,28 @@ def score_corpus(
     output: str | Path,
     *,
     quality: str | QualityModel | QualityRecipe = DEFAULT_QUALITY,
+    device: str = "cpu",
+    save_model: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Scored:
     """Write a .npy file of float32 [passages], in the order of the corpus.
 
     The corpus is read twice: once to check it, to count it and to fit the models that have to
     read their corpus first; once to score it. Titles count as everywhere: title, one space, text.
-    The file is whole or not there. Raises BadData for a corpus with errors.
+    The file is whole or not there. ``save_model`` is a file for the model itself, fitted, where it
+    can be stored. Raises BadData for a corpus with errors, BadArguments for a model that has
+    nothing to store.
     """
     output, progress = Path(output), progress or Silent()
     check_output(output, [corpus])
-    found = load_quality(quality) if isinstance(quality, str) else quality
+    found = load_quality(quality, device=device) if isinstance(quality, str) else quality
     opened = open_corpus(corpus)
+    if save_model is not None:
+        check_output(Path(save_model), [corpus, output])
+        _check_storable(found)
     model, passages = _prepare(opened, found, progress)
+    if save_model is not None:
+        cast("Any", model).save(save_model)
     ends = _Ends()
     with progress.stage("score", passages) as advance, replacing(output, "wb") as out:
         _begin(out, passages)
@@ -74,6 +83,14 @@ def score_corpus(
             )
     mean = ends.total / passages
     return Scored(output, passages, model.card, ends.lowest, mean, ends.highest)
+
+
+def _check_storable(found: QualityModel | QualityRecipe) -> None:
+    """Before the corpus is read: what is fitted can be stored, and of the rest what says so."""
+    if not isinstance(found, QualityRecipe) and not hasattr(found, "save"):
+        raise BadArguments(
+            f"the quality model {found.card.name!r} has nothing to store: its name is enough"
+        )
 
 
 def _prepare(

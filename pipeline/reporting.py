@@ -97,3 +97,13 @@ def printable(line: str) -> str:
 
 def _number(fact: str | int) -> str:
     return f"{fact:,}" if isinstance(fact, int) else fact
+
+
+SHOWN = 80
+"""Characters of a passage in a list of samples."""
+
+
+def beginning(text: str) -> str:
+    """Of a passage, on one line."""
+    words = " ".join(text[: 4 * SHOWN].split())
+    return words if len(words) <= SHOWN else f"{words[: SHOWN - 1]}…"

@@ -11,7 +11,7 @@ import numpy as np
 from .words import words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -78,6 +78,19 @@ def count_bigrams(texts: Iterable[str]) -> Bigrams | None:
             ids = array("q")
     pairs, counts = _with(pairs, counts, ids)
     if not vocabulary:
+        return None
+    return _weighed(vocabulary, pairs, counts)
+
+
+def bigrams_of(words: Sequence[str], pairs: Int64Array, counts: Int64Array) -> Bigrams | None:
+    """The model of counts as ``Bigrams`` holds them; None when they contradict each other."""
+    vocabulary = {word: number for number, word in enumerate(words, 2)}
+    if not words or len(vocabulary) != len(words) or not len(pairs) == len(counts) > 0:
+        return None
+    first, second = pairs >> 32, pairs & 0xFFFFFFFF
+    size = len(words) + 2
+    inside = (first >= START) & (first < size) & (second > START) & (second < size)
+    if not inside.all() or (np.diff(pairs) <= 0).any() or (counts < 1).any():
         return None
     return _weighed(vocabulary, pairs, counts)
 

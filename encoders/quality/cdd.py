@@ -11,15 +11,25 @@ import numpy as np
 from ...core.errors import BadData
 from ...core.fingerprints import of_value
 from ...core.protocols import QualityCard
+from .stored import damaged, read_counts, save_counts
 from .words import porter, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from ...core.records import Float32Array
 
 SMOOTHING = 0.99
 """The passage's share in its smoothed language; the corpus has the rest."""
+
+
+FORMAT = "tamis cdd quality 1"
+
+
+def cdd(model: str | Path | None = None) -> Cdd | CddQuality:
+    """What is still to be fitted; or a stored model, by its file."""
+    return Cdd() if model is None else load_cdd(model)
 
 
 class Cdd:
@@ -58,6 +68,12 @@ class CddQuality:
         fingerprint = of_value({**made_of, "stems": sorted(stems.items())})
         self.card = QualityCard("cdd", fingerprint)
 
+    def save(self, path: str | Path) -> None:
+        """One safetensors file, which ``load_cdd`` reads."""
+        stems = sorted(self._stems)
+        counts = np.array([self._stems[stem] for stem in stems], np.int64)
+        save_counts(path, FORMAT, self.card.fingerprint, stems, counts=counts)
+
     def score(self, texts: Sequence[str]) -> Float32Array:
         stems_of = porter()
         return np.array([-self._divergence(stems_of(words_of(text))) for text in texts], np.float32)
@@ -77,3 +93,15 @@ class CddQuality:
             bits += corpus * math.log2(corpus / smoothed)
             absent -= in_corpus
         return bits + absent / self._total * math.log2(1 / (1 - SMOOTHING))
+
+
+def load_cdd(path: str | Path) -> CddQuality:
+    """A model that was saved. Raises MissingResource, BadData, CorruptFile."""
+    promised, stems, arrays = read_counts(path, FORMAT, ("counts",))
+    counts = arrays["counts"]
+    if not stems or len(stems) != len(counts) or (counts < 1).any():
+        raise damaged(path, f"{len(stems):,} stems and {len(counts):,} counts, each above 0")
+    model = CddQuality(dict(zip(stems, counts.tolist(), strict=True)))
+    if model.card.fingerprint != promised:
+        raise damaged(path, "its counts are not those that were stored")
+    return model

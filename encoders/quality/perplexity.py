@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,13 +13,33 @@ import numpy as np
 from ...core.errors import BadData
 from ...core.fingerprints import of_texts, of_value
 from ...core.protocols import QualityCard
-from .bigrams import DISCOUNT, START, count_bigrams
+from .bigrams import DISCOUNT, START, bigrams_of, count_bigrams
+from .stored import damaged, read_counts, save_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ...core.protocols import QualityModel
     from ...core.records import Float32Array
     from .bigrams import Bigrams
+
+
+FORMAT = "tamis bigram perplexity quality 1"
+
+
+def perplexity(
+    model: str | Path | None = None, *, device: str = "cpu"
+) -> Perplexity | QualityModel:
+    """The bigram model, still to be fitted, or by its file as it was stored; or a language model of
+    transformers, by its folder or org/name.
+    """
+    if model is None:
+        return Perplexity()
+    if Path(model).is_file():
+        return load_perplexity(model)
+    from .neural_perplexity import NeuralPerplexity
+
+    return NeuralPerplexity(model, device=device)
 
 
 class Perplexity:
@@ -57,6 +78,18 @@ class PerplexityQuality:
         )
         self.card = QualityCard("perplexity", fingerprint)
 
+    def save(self, path: str | Path) -> None:
+        """One safetensors file, which ``load_perplexity`` reads: 16 bytes a distinct pair."""
+        found = self._bigrams
+        save_counts(
+            path,
+            FORMAT,
+            self.card.fingerprint,
+            found.vocabulary,
+            pairs=found.pairs,
+            counts=found.counts,
+        )
+
     def score(self, texts: Sequence[str]) -> Float32Array:
         words = [self._bigrams.ids(text) for text in texts]
         ends = list(accumulate(map(len, words), initial=0))
@@ -68,3 +101,15 @@ class PerplexityQuality:
         logs = [math.log(chance) for chance in chances]
         means = [math.fsum(logs[start:end]) / (end - start) for start, end in pairwise(ends)]
         return np.array([-math.exp(-mean) for mean in means], np.float32)
+
+
+def load_perplexity(path: str | Path) -> PerplexityQuality:
+    """A bigram model that was saved. Raises MissingResource, BadData, CorruptFile."""
+    promised, words, arrays = read_counts(path, FORMAT, ("pairs", "counts"))
+    bigrams = bigrams_of(words, arrays["pairs"], arrays["counts"])
+    if bigrams is None:
+        raise damaged(path, "its pairs do not belong to its words")
+    model = PerplexityQuality(bigrams)
+    if model.card.fingerprint != promised:
+        raise damaged(path, "its words or counts are not those that were stored")
+    return model

@@ -75,7 +75,8 @@ def load_features(model: str | Path | None = None) -> FeatureQuality:
     """
     if model is None:
         raise BadArguments(
-            "the quality model 'features' has no weights of its own: name the file of a stored one"
+            "the quality model 'features' has no weights of its own: name the file of a stored "
+            "one, features:FILE"
         )
     try:
         stored = json.loads(Path(model).read_text("utf-8"))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...core.errors import TamisError
 from ...core.fingerprints import of_texts
-from ..folder import CORPUS_QUALITY, CORPUS_ROW, IndexFolder
+from ..folder import CORPUS_QUALITY, CORPUS_ROW, NEAR_DUPLICATES, IndexFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,8 +44,9 @@ class Predecessor:
             manifest = folder.manifest
             if manifest is None:
                 return None
-            if manifest.pruning is not None:
-                same = manifest.pruning["corpus"] == corpus
+            told = manifest.pruning or manifest.near_duplicates
+            if told is not None:
+                same = told["corpus"] == corpus
             elif same := len(folder) == rows:
                 passages = folder.passages
                 pieces = np.array_split(np.arange(rows), -(-rows // 4096))
@@ -54,17 +55,34 @@ class Predecessor:
             return None
         return cls(folder, manifest) if same else None
 
-    def scores(self, card: QualityCard) -> Float32Array | None:
-        """Of every passage of the corpus, if the same model gave them."""
+    def repeats(self, made_from: str) -> Int64Array | None:
+        """The corpus row that each passage nearly repeats, if they were found in the same way."""
+        told = self._manifest.near_duplicates
+        if told is None or told["made_from"] != made_from:
+            return None
+        return self._numbers(NEAR_DUPLICATES, "near-duplicates are looked for again")
+
+    def scores(self, card: QualityCard, rows: Int64Array) -> Float32Array | None:
+        """Of these rows of the corpus, if the same model gave them and scored each itself."""
         pruning = self._manifest.pruning
         if pruning is None or pruning["model"]["fingerprint"] != card.fingerprint:
             return None
-        try:
-            found = self._folder.numbers(CORPUS_QUALITY)
-        except TamisError as failure:
-            log.warning("%s; the passages are scored again", failure)
+        found = self._numbers(CORPUS_QUALITY, again := "the passages are scored again")
+        if found is None:
             return None
-        return found if found is not None and found.shape == (pruning["scored"],) else None
+        if self._manifest.near_duplicates is not None:
+            repeats = self._numbers(NEAR_DUPLICATES, again)
+            if repeats is None or (repeats[rows] != rows).any():
+                return None  # the score of a near-duplicate is that of what it repeats
+        return np.asarray(found[rows], np.float32)
+
+    def _numbers(self, name: str, again: str) -> Any | None:
+        """One array of a number a passage of the corpus; None where it is damaged or not there."""
+        try:
+            return self._folder.numbers(name)
+        except TamisError as failure:
+            log.warning("%s; %s", failure, again)
+            return None
 
     def vectors(self, card: EncoderCard, rows: Int64Array) -> Known | None:
         """What an exact index of the same encoder holds of these rows of the corpus, rising.

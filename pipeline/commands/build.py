@@ -47,7 +47,7 @@ def build(
     quality: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|PATH|SCORES.npy",
+            metavar="NAME[:MODEL]|PATH|SCORES.npy",
             help="Score every passage by this model, or take its scores; "
             "for --keep and --min-quality, perplexity if not given.",
         ),
@@ -63,7 +63,17 @@ def build(
     ] = None,
     protect: Annotated[
         Path | None,
-        typer.Option(metavar="IDS.txt", help="Ids, one a line, that stay whatever they score."),
+        typer.Option(
+            metavar="IDS.txt", help="Ids, one a line, that stay whatever they score or repeat."
+        ),
+    ] = None,
+    near_duplicates: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SIMILARITY",
+            help="Leave out passages that repeat an earlier one so much, before any is scored: "
+            "0.8 is a good start, 1 means the same words.",
+        ),
     ] = None,
     lexical: Annotated[Lexical, typer.Option(help="The BM25 engine.")] = Lexical.bm25s,
     k1: Annotated[float, typer.Option(help="BM25: how slowly repeated terms saturate.")] = 0.9,
@@ -111,6 +121,7 @@ def build(
         keep=keep,
         min_quality=min_quality,
         protect=protect,
+        near_duplicates=near_duplicates,
         lexical=lexical.value,
         k1=k1,
         b=b,

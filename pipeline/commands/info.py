@@ -42,6 +42,7 @@ def summary(path: Path, described: dict[str, Any]) -> list[str]:
             "passages",
             f"{counts['indexed']:,} of {counts['corpus']:,} ({counts['skipped']:,} skipped)",
         ),
+        *_repeated(described.get("near_duplicates")),
         *_pruned(described.get("pruning")),
         *_encoders(described),
         ("truncated", f"{cut:,} passages, {lost:,} tokens lost"),
@@ -51,6 +52,21 @@ def summary(path: Path, described: dict[str, Any]) -> list[str]:
         ("size", f"{megabytes:,.1f} MB"),
     ]
     return [str(path), *(f"  {name:<11}{value}" for name, value in rows)]
+
+
+def _repeated(told: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """How many near-duplicates were left out, and the first of them."""
+    if told is None:
+        return []
+    rows = [("repeated", f"{told['dropped']:,} near-duplicates, from {told['threshold']:g} alike")]
+    rows += [
+        (
+            "" if number else "left out",
+            f"{sample['id']} repeats {sample['repeats']}  {sample['text']}",
+        )
+        for number, sample in enumerate(told["samples"])
+    ]
+    return rows
 
 
 def _pruned(pruning: dict[str, Any] | None) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..choices import DEFAULT_QUALITY
+from ..choices import DEFAULT_QUALITY, Device
 
 
 def quality(
@@ -16,8 +16,18 @@ def quality(
         Path, typer.Option("--output", "-o", help="The .npy file to write: one float32 a passage.")
     ],
     quality: Annotated[
-        str, typer.Option(help="A quality model's name, or the file of a stored one.")
+        str, typer.Option(help="A quality model's name, the file of a stored one, or NAME:MODEL.")
     ] = DEFAULT_QUALITY,
+    device: Annotated[
+        Device, typer.Option(help="Where qualt5, magnitude and neural perplexity run.")
+    ] = Device.cpu,
+    save_model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL.safetensors",
+            help="Store the fitted model, too, for other corpora: cdd or perplexity.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score every passage of a corpus with no query in sight; higher is worth keeping.
@@ -27,7 +37,14 @@ def quality(
     from ..progress import Bars
     from ..quality import score_corpus
 
-    scored = score_corpus(corpus, output, quality=quality, progress=Bars())
+    scored = score_corpus(
+        corpus,
+        output,
+        quality=quality,
+        device=device.value,
+        save_model=save_model,
+        progress=Bars(),
+    )
     if as_json:
         import json
         from dataclasses import asdict

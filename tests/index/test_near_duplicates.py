@@ -17,7 +17,7 @@ from tamis.index import near_duplicates as module
 from tamis.index.near_duplicates import banding, near_duplicates, shingles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 LETTERS = "abcdefgh"
 words = st.lists(st.sampled_from(LETTERS), max_size=12).map(" ".join)
@@ -34,14 +34,14 @@ def jaccard(one: str, two: str) -> float:
     return len(runs(one) & runs(two)) / len(runs(one) | runs(two))
 
 
-def oracle(texts: Sequence[str], threshold: float) -> list[int]:
-    """The first kept text that each repeats, over all pairs."""
+def oracle(texts: Sequence[str], threshold: float, protected: Collection[int] = ()) -> list[int]:
+    """The first kept text that each repeats, over all pairs; protected ones repeat themselves."""
     sets = list(map(runs, texts))
     kept: list[int] = []
     repeats = []
     for row, mine in enumerate(sets):
         alike = (old for old in kept if len(mine & sets[old]) >= threshold * len(mine | sets[old]))
-        repeats.append(next(alike, row))
+        repeats.append(row if row in protected else next(alike, row))
         if repeats[-1] == row:
             kept.append(row)
     return repeats
@@ -301,3 +301,13 @@ def test_the_answer_hangs_on_no_hash_seed() -> None:
         for seed in ("1", "2")
     }
     assert len(answers) == 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(corpora, st.sampled_from([0.3, 0.5, 0.8, 1.0]), st.sets(st.integers(0, 13)))
+def test_protected_texts_stay_and_count_as_kept(
+    texts: list[str], threshold: float, protected: set[int]
+) -> None:
+    found = near_duplicates(texts, threshold=threshold, protected=protected)
+    assert found.repeats.tolist() == oracle(texts, threshold, protected)
+    assert found.keep[[row for row in protected if row < len(texts)]].all()

@@ -138,7 +138,7 @@ def test_an_unknown_name_lists_the_known_ones(corpus: Path) -> None:
     failure = refused(call(corpus, "--quality", "prefect"))
     assert isinstance(failure, UnknownComponent)
     assert "'prefect'" in str(failure)
-    assert "cdd, features, itn, length, perplexity, random" in str(failure)
+    assert "known: cdd, features, itn, length, " in str(failure)
     assert not (corpus.parent / "scores.npy").exists()
 
 
@@ -223,3 +223,26 @@ def test_it_is_a_command(corpus: Path) -> None:
     line = ["quality", str(corpus), "-o", str(output), "--quality", "random"]
     assert CliRunner().invoke(app, line).exit_code == 0
     assert np.load(output).shape == (5,)
+
+
+@pytest.mark.parametrize("name", ["cdd", "perplexity"])
+def test_a_fitted_model_is_stored_and_scores_another_corpus(corpus: Path, name: str) -> None:
+    model = corpus.parent / "model.safetensors"
+    assert call(corpus, "--quality", name, "--save-model", str(model)).exit_code == 0
+    other = written(corpus.parent / "other.jsonl", [{"text": text} for text in TEXTS[2:]])
+    for given in (str(model), f"{name}:{model}"):
+        done = call(other, "--quality", given, "--json", output="other.npy")
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["model"]["name"] == name
+        scores = np.load(corpus.parent / "other.npy")
+        assert scores.tolist() == np.load(corpus.parent / "scores.npy")[2:].tolist()
+
+
+def test_a_model_without_anything_to_store(corpus: Path) -> None:
+    asked = ("--save-model", str(corpus.parent / "m.safetensors"))
+    failure = refused(call(corpus, "--quality", "length", *asked))
+    assert isinstance(failure, BadArguments)
+    assert "'length' has nothing to store" in str(failure)
+    failure = refused(call(corpus, "--quality", "cdd", "--save-model", str(corpus)))
+    assert "would overwrite" in str(failure)
+    assert sorted(path.name for path in corpus.parent.iterdir()) == ["corpus.jsonl"]
