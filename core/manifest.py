@@ -38,7 +38,10 @@ class Manifest:
     were scored, holds the quality ``model`` {name, fingerprint}, the fingerprint of the ``corpus``
     (its texts in order), ``keep`` or ``min_quality`` as asked (else None), how many passages were
     ``protected``, ``scored`` and ``kept``, the ``threshold`` (the lowest score kept without
-    protection, None if there is none) and ``samples`` of the cut {id, score, text}.
+    protection, None if there is none) and ``samples`` of the cut {id, score, text}. ``cold``, where
+    the pruned passages are an index of their own in ``cold/``, holds how many ``passages`` that has
+    and, by search mode, the ``thresholds`` below which it is searched {signal, threshold (None:
+    never), share of queries below, queries it was learned from, source}.
     """
 
     passage_encoder: EncoderCard
@@ -51,6 +54,7 @@ class Manifest:
     files: dict[str, FileRecord]
     pruning: dict[str, Any] | None = None
     adaptation: dict[str, Any] | None = None
+    cold: dict[str, Any] | None = None
     joined: str = JOINED
     vectors_per_passage: int = 1
     segments: list[str] = field(default_factory=lambda: ["."])
@@ -68,8 +72,9 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         body = {**asdict(self), "space": self.space}
-        if self.adaptation is None:
-            del body["adaptation"]  # as indexes have it that are older than the field
+        for younger in ("adaptation", "cold"):
+            if body[younger] is None:
+                del body[younger]  # as indexes have it that are older than the field
         return {**body, "sha256": of_value(body)}
 
     def text(self) -> str:

@@ -32,6 +32,8 @@ CORPUS_QUALITY = "quality.corpus.npy"
 """float32, one for every passage of the corpus, pruned or not."""
 CORPUS_ROW = "corpus_row.npy"
 """int64, rising: the row of the corpus that each row of a pruned index is."""
+COLD = "cold"
+"""An index folder of its own: the passages that were pruned from the one it lies in."""
 ENCODER = "encoder"
 """A model folder of ours: the passages' encoder, adapted to their corpus."""
 
@@ -109,6 +111,20 @@ class IndexFolder:
         for name in names:
             self._files.whole(name)
         return self.path / ENCODER if names else None
+
+    @cached_property
+    def cold(self) -> IndexFolder | None:
+        """The index of the pruned passages, its manifest verified; None when there is none."""
+        if self.manifest is None or self.manifest.cold is None:
+            return None
+        self._files.whole(f"{COLD}/{MANIFEST}")
+        cold = IndexFolder(self.path / COLD, device=self._device)
+        if len(cold) != self.manifest.cold["passages"]:
+            raise Mismatch(
+                f"{cold.path} holds {len(cold):,} passages, the manifest of {self.path} promises "
+                f"{self.manifest.cold['passages']:,}: rebuild the index"
+            )
+        return cold
 
     @cached_property
     def passages(self) -> Passages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from ..core.fingerprints import of_texts
 from ..core.protocols import QualityCard, QualityRecipe
 from ..index.building.predecessor import Predecessor
 from ..index.building.score_shards import ScoreShards
-from ..index.folder import CORPUS_QUALITY, CORPUS_ROW, QUALITY
+from ..index.folder import COLD, CORPUS_QUALITY, CORPUS_ROW, QUALITY
 from ..index.passages import DOCID, PassageTable, PassageWriter
 from ..index.passages import NAME as PASSAGES
 from ..index.pruning import Cut
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ..index.building.shards import Known
     from ..index.building.workplace import Workplace
 
+log = logging.getLogger(__name__)
 SAMPLES = 3
 """Pruned passages, the lowest scores first, that the manifest shows."""
 
@@ -45,16 +47,27 @@ _NAMED = 5  # unknown ids spelled out
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """The table after the cut, what the manifest says of it, and the index that stood there."""
+    """The table after the cut, what the manifest says of it, and the index that stood there.
+
+    ``cold`` is the table of what was cut, in the draft's cold folder, where that is kept.
+    """
 
     taken: Intake
     told: dict[str, Any]
     rows: Int64Array
     predecessor: Predecessor | None
+    cold: Intake | None = None
+    cold_rows: Int64Array | None = None
 
     def known(self, encoder: EncoderCard) -> Known | None:
         """Vectors of kept passages that need no encoding, if there are any."""
         return self.predecessor.vectors(encoder, self.rows) if self.predecessor else None
+
+    def cold_known(self, encoder: EncoderCard) -> Known | None:
+        """The same of passages that were cut."""
+        if self.predecessor is None or self.cold_rows is None:
+            return None
+        return self.predecessor.vectors(encoder, self.cold_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +92,9 @@ class Pruner:
         keep: float | None,
         min_quality: float | None,
         protect: str | Path | None,
+        cold: bool = False,
     ) -> None:
+        self._cold = cold
         self._cut = Cut(keep, min_quality)
         self._protect = protect
         self._ids = frozenset[str]() if protect is None else _ids(Path(protect))
@@ -92,21 +107,28 @@ class Pruner:
         keep: float | None,
         min_quality: float | None,
         protect: str | Path | None,
+        cold: bool = False,
     ) -> Pruner | None:
-        """None where nothing is to be scored; BadArguments for protection from nothing."""
+        """None where nothing is to be scored; BadArguments for protection from nothing, and for
+        a ``cold`` tier, which keeps what is cut, where nothing is."""
+        if cold and keep is None and min_quality is None:
+            raise BadArguments(
+                "cold is asked for, and nothing is pruned that it could hold: say keep=0.75, too"
+            )
         if quality is None and keep is None and min_quality is None:
             if protect is not None:
                 raise BadArguments(
                     f"protect is {str(protect)!r}, and nothing is pruned: say keep=0.75, too"
                 )
             return None
-        return cls(quality, keep, min_quality, protect)
+        return cls(quality, keep, min_quality, protect, cold)
 
     def pruned(
         self, taken: Intake, place: Workplace, shard_rows: int, progress: Progress
     ) -> Pruned:
         """Score the table in the draft, and leave in it only what is kept.
 
+        What is cut goes to the draft's cold folder, where that is asked for and something is.
         Raises BadArguments when nothing would be kept, Mismatch for scores or ids of another
         corpus, BadData from the fitting of a model.
         """
@@ -127,12 +149,18 @@ class Pruner:
             "threshold": _threshold(scores, kept, protected),
             "samples": _samples(table, scores, kept),
         }
-        if len(rows) < taken.rows:
+        cut = np.flatnonzero(~kept)
+        cold = None
+        if len(cut) and self._cold:
+            cold = Intake(len(cut), _cold_table(table, ~kept, place.draft / COLD), taken.skipped)
+            _save_rows(place.draft / COLD, cut, scores)
+        elif self._cold:
+            log.warning("nothing was pruned, so there is no cold tier")
+        if len(cut):
             taken = Intake(len(rows), _only(table, kept, place.draft), taken.skipped)
-        for name, numbers in ((CORPUS_QUALITY, scores), (QUALITY, scores[rows])):
-            _save(place.draft / name, numbers.astype("<f4"))
-        _save(place.draft / CORPUS_ROW, rows.astype("<i8"))
-        return Pruned(taken, told, rows, predecessor)
+        _save(place.draft / CORPUS_QUALITY, scores.astype("<f4"))
+        _save_rows(place.draft, rows, scores)
+        return Pruned(taken, told, rows, predecessor, cold, None if cold is None else cut)
 
     def _read(self, table: PassageTable) -> tuple[str, Int64Array]:
         """The fingerprint of all texts, and the protected rows; Mismatch for unknown ids."""
@@ -278,17 +306,36 @@ def _only(table: PassageTable, kept: NDArray[np.bool_], draft: Path) -> list[lis
     """Replace the draft's table and ids by those of the kept rows; where its batches lie."""
     beside = draft / "kept"
     try:
-        beside.mkdir()
-        with PassageWriter(beside) as writer:
-            for passage, stays in zip(table.stream(), kept, strict=True):
-                if stays:
-                    writer.add(passage)
+        batches = _written(table, kept, beside)
         for name in (PASSAGES, DOCID):
             (beside / name).replace(draft / name)
         beside.rmdir()
     except OSError as failure:
         raise no_room(beside, failure) from failure
+    return batches
+
+
+def _cold_table(table: PassageTable, cut: NDArray[np.bool_], folder: Path) -> list[list[int]]:
+    """The table and ids of the rows that are cut, in a folder of their own; its batches."""
+    try:
+        return _written(table, cut, folder)
+    except OSError as failure:
+        raise no_room(folder, failure) from failure
+
+
+def _written(table: PassageTable, wanted: NDArray[np.bool_], folder: Path) -> list[list[int]]:
+    folder.mkdir()
+    with PassageWriter(folder) as writer:
+        for passage, goes in zip(table.stream(), wanted, strict=True):
+            if goes:
+                writer.add(passage)
     return writer.batches
+
+
+def _save_rows(folder: Path, rows: Int64Array, scores: Float32Array) -> None:
+    """Where the rows of a tier lie in the corpus, and what they scored."""
+    _save(folder / QUALITY, scores[rows].astype("<f4"))
+    _save(folder / CORPUS_ROW, rows.astype("<i8"))
 
 
 def _save(path: Path, numbers: NDArray[Any]) -> None:

@@ -65,6 +65,12 @@ def build(
         Path | None,
         typer.Option(metavar="IDS.txt", help="Ids, one a line, that stay whatever they score."),
     ] = None,
+    cold: Annotated[
+        bool,
+        typer.Option(
+            "--cold", help="Keep what is pruned in a tier of its own, searched where it is needed."
+        ),
+    ] = False,
     lexical: Annotated[Lexical, typer.Option(help="The BM25 engine.")] = Lexical.bm25s,
     k1: Annotated[float, typer.Option(help="BM25: how slowly repeated terms saturate.")] = 0.9,
     b: Annotated[float, typer.Option(help="BM25: how much length counts, 0 to 1.")] = 0.4,
@@ -111,6 +117,7 @@ def build(
         keep=keep,
         min_quality=min_quality,
         protect=protect,
+        cold=cold,
         lexical=lexical.value,
         k1=k1,
         b=b,
