@@ -185,6 +185,7 @@ class Index:
         """
         if mode not in ("dense", "lexical", "hybrid"):
             raise BadArguments(f"no mode is called {mode!r}; known: dense, lexical, hybrid")
+        tier = self.cold(cold)
         depth = max([k if mode != "hybrid" else FIRST_STAGE, k, *(stage.keep for stage in rerank)])
         search = Search(
             dense=self.dense(depth) if mode != "lexical" else None,
@@ -192,7 +193,7 @@ class Index:
             fuse=fuse,
             weights=weights,
             rerank=rerank,
-            cold=self.cold(cold),
+            cold=tier,
         )
         return replace(search, k=k)
 

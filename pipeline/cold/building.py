@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ...index.recipes import AnnRecipe
     from ..pruning import Pruned
 
-SOURCE = "questions by templates to a sample of the passages"
+SOURCE = "questions by templates to a sample"
 """Where thresholds come from until somebody tunes them."""
 
 

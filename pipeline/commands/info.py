@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..choices import Mode
+
 
 def info(
     index: Annotated[Path, typer.Argument(help="An index folder.")],
@@ -89,7 +91,8 @@ def _cold(described: dict[str, Any]) -> list[tuple[str, str]]:
         return []
     size = sum(size for name, size in described["bytes"].items() if name.startswith("cold/"))
     rows = [("cold tier", f"{cold['passages']:,} passages, {size / 1e6:,.1f} MB")]
-    for mode, rule in cold["thresholds"].items():
+    for mode in (mode.value for mode in Mode if mode.value in cold["thresholds"]):
+        rule = cold["thresholds"][mode]
         when = "never" if rule["threshold"] is None else f"at {rule['threshold']:.4g} or below"
         learned = f"{rule['share']:.1%} of {rule['queries']:,} queries: {rule['source']}"
         rows.append(("", f"{mode}, {rule['signal']}: {when}, {learned}"))
