@@ -19,7 +19,7 @@ from ..encoders.recurrent.kinds import load_encoder as load_folder
 from ..index.folder import IndexFolder
 from ..index.tiers import TieredPassages
 from .asymmetric import OWN, check_they_meet
-from .cold.tier import LastQueries, cold_tier
+from .cold.tier import cold_tier
 from .components import query_encoder as load_encoder
 from .retrievers import DenseRetriever, LexicalRetriever
 from .search import Search
@@ -150,13 +150,8 @@ class Index:
 
     def dense(self, k: int = FIRST_STAGE) -> DenseRetriever:
         """The hot tier's vectors; ``cold`` gives what lies below."""
-        encoder = self._remembering  # a wrong one is told before a large index is read
+        encoder = self.encoder  # a wrong one is told before a large index is read
         return DenseRetriever(self.folder.dense, encoder, self.passages, k)
-
-    @cached_property
-    def _remembering(self) -> Encoder:
-        """The query encoder; where two tiers may ask it for the same queries, with a memory."""
-        return self.encoder if self.folder.cold is None else LastQueries(self.encoder)
 
     def lexical(self, k: int = FIRST_STAGE) -> LexicalRetriever:
         return LexicalRetriever(self.folder.lexical, self.passages, k)

@@ -13,6 +13,7 @@ from ..core.protocols import Candidates
 from ..core.records import Hit, Query, Ranking
 from ..core.stopwatch import Stopwatch
 from ..core.topk import best_first
+from .cold.tier import remembering
 from .fusion import METHODS, checked_weights, fuse
 
 if TYPE_CHECKING:
@@ -147,10 +148,11 @@ class Search:
     def run(self, queries: Sequence[Query]) -> Run:
         """Answers to all queries, in their order; no query, no ranking."""
         clock = Stopwatch()
-        found = {stage.name: stage.retrieve(queries, clock) for stage in self._stages}
+        stages = self._stages if self.cold is None else remembering(self._stages)
+        found = {stage.name: stage.retrieve(queries, clock) for stage in stages}
         went = None
         if self.cold is not None:
-            found, went = self.cold.completed(self._stages, found, queries, clock)
+            found, went = self.cold.completed(stages, found, queries, clock)
         rankings = self._fused(found, clock)
         for stage in self.rerank:
             rankings = self._reranked(stage, rankings, clock)

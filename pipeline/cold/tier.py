@@ -124,6 +124,18 @@ def cold_tier(folder: IndexFolder, when: str) -> ColdTier | None:
     return ColdTier(folder.cold, len(folder), thresholds)
 
 
+def remembering(
+    stages: Sequence[DenseRetriever | LexicalRetriever],
+) -> list[DenseRetriever | LexicalRetriever]:
+    """The same stages for one run, whose encoder is asked once for the queries of both tiers."""
+    return [
+        replace(stage, encoder=LastQueries(stage.encoder))
+        if isinstance(stage, DenseRetriever)
+        else stage
+        for stage in stages
+    ]
+
+
 class LastQueries(Encoder):
     """An encoder that remembers the vectors of its last batch of queries, for the second tier."""
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ...core.progress import Progress
     from ...core.records import Float64Array, Judgments, Query
     from ..opening import Index
+    from ..retrievers import DenseRetriever, LexicalRetriever
 
 MEASURE = "R@100"
 DEPTH = 100
@@ -131,7 +132,7 @@ def _tuned(
 ) -> Bought:
     most = int(share * len(queries))
     with progress.stage(f"tune {mode}", len(queries)) as advance:
-        stages = [
+        stages: list[DenseRetriever | LexicalRetriever] = [
             *([index.dense(1)] if mode != "lexical" else []),
             *([index.lexical(1)] if mode != "dense" else []),
         ]

@@ -145,7 +145,12 @@ def _print_json(question: str, mode: str, run: Run, milliseconds: dict[str, floa
         }
         for hit in run.hits(0)
     ]
-    body = {"query": question, "mode": mode, "hits": found, "milliseconds": milliseconds}
+    body: dict[str, Any] = {
+        "query": question,
+        "mode": mode,
+        "hits": found,
+        "milliseconds": milliseconds,
+    }
     if run.cold is not None:
         body["cold"] = bool(run.cold[0])
     print(json.dumps(body, indent=2, ensure_ascii=False))

@@ -287,8 +287,15 @@ class TestWhenItIsAsked:
             open_index(tiered.folder.path, encoder=encoder).searcher(5, cold="always").run(QUERIES)
         )
         assert encoder.queries == [query.text for query in QUERIES]
-        stages = ["encode", "dense", "dense (cold)", "join tiers"]
-        assert list(run.seconds) == stages
+        assert list(run.seconds) == ["encode", "dense", "dense (cold)", "join tiers"]
+
+    def test_a_second_run_encodes_again(self, tiered: Index) -> None:
+        # what is measured twice must cost twice
+        search = tiered.searcher(5, cold="always")
+        for _ in range(2):
+            search.run(QUERIES)
+        assert isinstance(tiered.encoder, Hashed)
+        assert tiered.encoder.queries == 2 * [query.text for query in QUERIES]
 
     def test_a_memory_of_one_batch(self) -> None:
         encoder = Hashed()
