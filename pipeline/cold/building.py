@@ -6,6 +6,8 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...core.durable import no_room
 from ...index.building.shards import VectorShards
 from ...index.dense import DenseIndex
@@ -13,22 +15,27 @@ from ...index.folder import COLD, ENCODER, INDEX, LEXICAL
 from ...index.lexical import LexicalSettings, open_lexical
 from ...index.passages import NAME as PASSAGES
 from ...index.passages import PassageTable
+from ...index.tiers import joined
 from ..index_parts import counts_of, index_vectors, records_of
 from ..retrievers import DenseRetriever, LexicalRetriever
 from .thresholds import sample_questions, thresholds_by_share
+from .tier import LastQueries
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from ...core.manifest import Manifest
     from ...core.progress import Progress
     from ...core.protocols import Encoder
+    from ...core.records import Query, Ranking
     from ...index.building.vectors_to_faiss import AnnReport
     from ...index.building.workplace import Workplace
     from ...index.recipes import AnnRecipe
     from ..pruning import Pruned
 
-SOURCE = "questions by templates to a sample"
+SOURCE = "questions by templates"
 """Where thresholds come from until somebody tunes them."""
 
 
@@ -103,19 +110,37 @@ class ColdBuild:
     def _thresholds(
         self, hot: Manifest, hot_table: PassageTable, queries: Encoder, progress: Progress
     ) -> dict[str, Any]:
-        questions = sample_questions(hot_table, self.table)
-        draft = self._place.draft
-        index = DenseIndex.open(draft / INDEX, parameters=hot.ann["recipe"])
-        stages: list[DenseRetriever | LexicalRetriever] = [
-            DenseRetriever(index, queries, hot_table, k=1)
-        ]
-        lexical = None
-        if hot.lexical is not None:
-            lexical = open_lexical(LexicalSettings.from_json(hot.lexical), draft / LEXICAL)
-            stages.append(LexicalRetriever(lexical, hot_table, k=1))
+        rows, questions = sample_questions(hot_table, self.table)
+        lexical = None if hot.lexical is None else LexicalSettings.from_json(hot.lexical)
+        found: dict[str, list[Ranking]] = {}
+        answered: dict[str, NDArray[np.bool_]] = {}
+        asking = LastQueries(queries)
         with progress.stage("cold threshold", len(questions)) as advance:
-            found = {stage.name: stage.retrieve(questions) for stage in stages}
+            upper = _firsts(self._place.draft, hot_table, asking, lexical, questions)
+            lower = _firsts(self.folder, self.table, asking, lexical, questions)
+            for name, rankings in upper.items():
+                found[name] = rankings
+                best = zip(rankings, lower[name], strict=True)
+                first = [joined(above, below, len(hot_table), 1).rows for above, below in best]
+                answered[name] = np.array(
+                    [row in own for own, row in zip(first, rows.tolist(), strict=True)], np.bool_
+                )
             advance(len(questions))
-        if lexical is not None:
-            lexical.close()
-        return thresholds_by_share(found, SOURCE)
+        return thresholds_by_share(found, answered, SOURCE)
+
+
+def _firsts(
+    folder: Path,
+    table: PassageTable,
+    queries: Encoder,
+    lexical: LexicalSettings | None,
+    questions: list[Query],
+) -> dict[str, list[Ranking]]:
+    """By stage, the first answer of one tier in the making to each question."""
+    dense = DenseIndex.open(folder / INDEX)
+    found = {"dense": DenseRetriever(dense, queries, table, k=1).retrieve(questions)}
+    if lexical is not None:
+        opened = open_lexical(lexical, folder / LEXICAL)
+        found["lexical"] = LexicalRetriever(opened, table, k=1).retrieve(questions)
+        opened.close()
+    return found
