@@ -85,9 +85,9 @@ def build(
     settings = None if lexical == "none" else LexicalSettings(lexical, k1=k1, b=b)
     need("faiss", "a dense index")
     if settings is not None:
-        check_engine(settings)
         if cold:
             check_tiers(settings)
+        check_engine(settings)
     if on_error not in ("fail", "skip"):
         raise BadArguments(f"on_error is {on_error!r}; known: fail, skip")
     if teacher is not None and adapt is None:

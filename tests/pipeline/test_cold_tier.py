@@ -436,6 +436,13 @@ class TestDamage:
         with pytest.raises(CorruptFile, match="cold/"):
             open_index(tiered.folder.path, encoder=Hashed()).search("word1", k=40, cold="always")
 
+    def test_a_manifest_of_another_build_is_refused(self, tiered: Index) -> None:
+        at = tiered.folder.path / "cold"
+        replace(read_manifest(at), corpus={"source": "another", "format": "jsonl"}).write(at)
+        index = open_index(tiered.folder.path, encoder=Hashed())
+        with pytest.raises(CorruptFile, match=r"cold/tamis\.json"):
+            index.search("word1", cold="always")
+
     def test_tiers_that_share_a_passage(self, tiered: Index) -> None:
         # Each tier is whole, and the outer manifest vouches for both: only their ids disagree.
         cold = tiered.folder.path / "cold"
@@ -456,8 +463,6 @@ class TestWrongCalls:
             ({"keep": 0.5, "lexical": "lucene"}, "would not compare"),
         ]
         for wrong, told in cases:
-            if wrong.get("lexical") == "lucene":
-                pytest.importorskip("pyserini", exc_type=ImportError)
             with pytest.raises(BadArguments, match=told):
                 build(corpus, tmp_path / "i", encoder="hashing", cold=True, **wrong)
         assert not list(tmp_path.iterdir())
