@@ -42,6 +42,9 @@ class Manifest:
     ``near_duplicates``, where they were left out before anything was scored, holds the
     ``threshold``, how many were ``dropped``, ``samples`` of them {id, repeats, text}, the
     fingerprint of the ``corpus`` and that of all that the answer hangs on, ``made_from``.
+    ``cold``, where the pruned passages are an index of their own in ``cold/``, holds how many
+    ``passages`` that has and, by search mode, the ``thresholds`` below which it is searched
+    {signal, threshold (None: never), share of queries below, queries it was learned from, source}.
     """
 
     passage_encoder: EncoderCard
@@ -55,6 +58,7 @@ class Manifest:
     pruning: dict[str, Any] | None = None
     adaptation: dict[str, Any] | None = None
     near_duplicates: dict[str, Any] | None = None
+    cold: dict[str, Any] | None = None
     joined: str = JOINED
     vectors_per_passage: int = 1
     segments: list[str] = field(default_factory=lambda: ["."])
@@ -72,9 +76,9 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         body = {**asdict(self), "space": self.space}
-        for later in ("adaptation", "near_duplicates"):
-            if body[later] is None:
-                del body[later]  # as indexes have it that are older than the field
+        for younger in ("adaptation", "near_duplicates", "cold"):
+            if body[younger] is None:
+                del body[younger]  # as indexes have it that are older than the field
         return {**body, "sha256": of_value(body)}
 
     def text(self) -> str:

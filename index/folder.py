@@ -34,6 +34,8 @@ CORPUS_ROW = "corpus_row.npy"
 """int64, rising: the row of the corpus that each row of a pruned index is."""
 NEAR_DUPLICATES = "near_duplicates.npy"
 """int64, one for every passage of the corpus: the corpus row that it nearly repeats, or its own."""
+COLD = "cold"
+"""An index folder of its own: the passages that were pruned from the one it lies in."""
 ENCODER = "encoder"
 """A model folder of ours: the passages' encoder, adapted to their corpus."""
 
@@ -111,6 +113,20 @@ class IndexFolder:
         for name in names:
             self._files.whole(name)
         return self.path / ENCODER if names else None
+
+    @cached_property
+    def cold(self) -> IndexFolder | None:
+        """The index of the pruned passages, its manifest verified; None when there is none."""
+        if self.manifest is None or self.manifest.cold is None:
+            return None
+        self._files.whole(f"{COLD}/{MANIFEST}")
+        cold = IndexFolder(self.path / COLD, device=self._device)
+        if len(cold) != self.manifest.cold["passages"]:
+            raise Mismatch(
+                f"{cold.path} holds {len(cold):,} passages, the manifest of {self.path} promises "
+                f"{self.manifest.cold['passages']:,}: rebuild the index"
+            )
+        return cold
 
     @cached_property
     def passages(self) -> Passages:

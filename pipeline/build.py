@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..core.corpus import open_corpus
-from ..core.durable import no_room
 from ..core.errors import BadArguments
-from ..core.fingerprints import of_blocks
-from ..core.manifest import FileRecord, Manifest
+from ..core.manifest import Manifest
 from ..core.optional import need
 from ..core.progress import Silent
 from ..index.building.shards import SHARD_ROWS, VectorShards
-from ..index.building.vectors_to_faiss import write_faiss
-from ..index.building.workplace import Workplace, sync_files
-from ..index.folder import INDEX, LEXICAL
-from ..index.lexical import LexicalSettings, build_lexical, check_engine
+from ..index.building.workplace import Workplace
+from ..index.lexical import LexicalSettings, check_engine, check_tiers
 from ..index.passages import NAME as PASSAGES
 from ..index.passages import PassageTable
 from ..index.recipes import parse_recipe
 from .adapting import MINILM, Adapter
 from .asymmetric import OWN, choose_query_encoder
 from .choices import DEFAULT_ENCODER
+from .cold.building import ColdBuild
 from .components import encoder as load_encoder
+from .index_parts import counts_of, index_vectors, index_words, records_of
 from .intake import take_in
 from .opening import open_index
 from .pruning import Pruner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from ..core.progress import Advance, Progress
+    from ..core.progress import Progress
     from ..core.protocols import Encoder, QualityModel, QualityRecipe
-    from ..index.building.vectors_to_faiss import AnnReport
-    from ..index.recipes import AnnRecipe
     from .opening import Index
 
 
@@ -52,6 +46,7 @@ def build(
     min_quality: float | None = None,
     protect: str | Path | None = None,
     near_duplicates: float | None = None,
+    cold: bool = False,
     lexical: Literal["bm25s", "lucene", "none"] = "bm25s",
     k1: float = 0.9,
     b: float = 0.4,
@@ -76,9 +71,11 @@ def build(
     name or file, or a .npy file of scores; the default model if not given), and only the best
     ceil(``keep`` * n), or those that score ``min_quality``, are indexed; ``protect``, a file of
     ids, stay whatever they score. ``near_duplicates``, a similarity of .1 to 1, leaves out what
-    repeats an earlier passage that much, before anything is scored, protected ids apart. With
-    ``overwrite``, what the index that is replaced knows of the same corpus is used: its scores by
-    the same model, and an exact index's vectors by the same encoder.
+    repeats an earlier passage that much, before anything is scored, protected ids apart. ``cold``
+    keeps what scored too little in an index of its own inside this one, which a search asks where
+    the answer looks unsure; BM25 then scores as if it had not been cut. With ``overwrite``, what
+    the index that is replaced knows of the same corpus is used: its scores by the same model, and
+    an exact index's vectors by the same encoder.
 
     Works in ``FOLDER.building``; killed, it resumes when the same call is made again, and loses
     at most the ``shard_rows`` passages it was encoding. ``on_error="skip"`` leaves out what is
@@ -90,6 +87,8 @@ def build(
     settings = None if lexical == "none" else LexicalSettings(lexical, k1=k1, b=b)
     need("faiss", "a dense index")
     if settings is not None:
+        if cold:
+            check_tiers(settings)
         check_engine(settings)
     if on_error not in ("fail", "skip"):
         raise BadArguments(f"on_error is {on_error!r}; known: fail, skip")
@@ -97,7 +96,7 @@ def build(
         raise BadArguments(f"teacher is {teacher!r}, and nothing is adapted: say adapt=20000, too")
     if shard_rows < 1:
         raise BadArguments(f"shard_rows is {shard_rows}; a shard holds at least one passage")
-    pruner = Pruner.asked(quality, keep, min_quality, protect, near_duplicates, device)
+    pruner = Pruner.asked(quality, keep, min_quality, protect, near_duplicates, cold, device)
     source = open_corpus(corpus, passage_words=passage_words, passage_stride=passage_stride)
     watched = progress or Silent()
     with Workplace(Path(folder), overwrite=overwrite) as place:
@@ -111,6 +110,7 @@ def build(
         pruned = None if pruner is None else pruner.pruned(taken, place, shard_rows, watched)
         taken = taken if pruned is None else pruned.taken
         table = PassageTable(place.draft / PASSAGES, taken.batches, taken.rows, None)
+        below = ColdBuild.of(pruned, place, recipe, loaded.card.dim)
         told = None
         if adapter is not None:
             tuned, told = adapter.adapted(table, place, watched)
@@ -119,87 +119,33 @@ def build(
         with watched.stage("encode", taken.rows) as advance:
             known = None if pruned is None else pruned.known(loaded.card)
             shards.complete(lambda a, z: [p.full_text for p in table.stream(a, z)], advance, known)
-        report = _index_vectors(recipe, shards, loaded.card.dim, place.draft, device, watched)
+        report = index_vectors(recipe, shards, loaded.card.dim, place.draft, device, watched)
+        tiers = [(table, place.draft)]
+        if below is not None:
+            below.add_vectors(loaded, shard_rows, device, watched)
+            tiers.append((below.table, below.folder))
         if settings is not None:
-            _index_words(settings, table, place.draft, watched)
-        Manifest(
+            index_words(settings, tiers, watched)
+        manifest = Manifest(
             passage_encoder=loaded.card,
             query_encoder=queries.card,
-            counts={**counts, **_counts(shards)},
+            counts={**counts, **counts_of(shards)},
             corpus={"source": _name(source.source), "format": source.format},
             ann=report.to_json(),
             lexical=settings.to_json() if settings else None,
             passage_batches=taken.batches,
-            files=_records(place.draft),
+            files={},
             pruning=None if pruned is None else pruned.told,
             adaptation=told,
             near_duplicates=None if pruned is None else pruned.repeated,
-        ).write(place.draft)
+        )
+        if below is not None:
+            manifest = below.described(manifest, table, queries, watched)
+        replace(manifest, files=records_of(place.draft)).write(place.draft)
         place.publish()
     return open_index(place.goal, encoder=loaded, query_encoder=queries, device=device)
-
-
-def _index_vectors(
-    recipe: AnnRecipe, shards: VectorShards, dim: int, draft: Path, device: str, watched: Progress
-) -> AnnReport:
-    with watched.stage(f"index ({recipe.kind})", len(shards)) as advance:
-        return write_faiss(
-            recipe,
-            shards.blocks,
-            len(shards),
-            dim,
-            draft / INDEX,
-            progress=_steps(advance),
-            device=device,
-        )
-
-
-def _index_words(
-    settings: LexicalSettings, table: PassageTable, draft: Path, watched: Progress
-) -> None:
-    with watched.stage(f"bm25 ({settings.engine})", len(table)) as advance, _disk(draft):
-        texts = (passage.full_text for passage in table.stream())
-        build_lexical(settings, texts, draft / LEXICAL, progress=advance)
-
-
-def _counts(shards: VectorShards) -> dict[str, int]:
-    passages, tokens = shards.truncated
-    return {
-        "indexed": len(shards),
-        "truncated_passages": passages,
-        "truncated_tokens": tokens,
-    }
 
 
 def _name(source: str) -> str:
     """The last part of a path; bytes that are no UTF-8 become question marks."""
     return Path(source).name.encode("utf-8", "replace").decode("utf-8")
-
-
-def _steps(advance: Advance) -> Callable[[int, int], None]:
-    """Turn (done so far, total) into steps."""
-    before = 0
-
-    def step(done: int, _total: int) -> None:
-        nonlocal before
-        advance(done - before)
-        before = done
-
-    return step
-
-
-@contextmanager
-def _disk(folder: Path) -> Iterator[None]:
-    """A library that meets a full disk says so in our words."""
-    try:
-        yield
-    except OSError as failure:
-        raise no_room(folder, failure) from failure
-
-
-def _records(folder: Path) -> dict[str, FileRecord]:
-    """Every file of the index, flushed to disk, with the hashes of its blocks."""
-    return {
-        name: FileRecord((folder / name).stat().st_size, of_blocks(folder / name))
-        for name in sync_files(folder)
-    }

@@ -33,6 +33,12 @@ class Mode(StrEnum):
     hybrid = "hybrid"
 
 
+class Cold(StrEnum):
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
 class Fuse(StrEnum):
     rrf = "rrf"
     minmax = "minmax"

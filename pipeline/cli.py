@@ -20,6 +20,7 @@ from .commands.info import info
 from .commands.quality import quality
 from .commands.search import search
 from .commands.train import train
+from .commands.tune_cold import tune_cold
 
 app = typer.Typer(
     name="tamis",
@@ -35,6 +36,7 @@ app.command("eval")(evaluate)
 app.command("quality")(quality)
 app.command("check")(check)
 app.command("info")(info)
+app.command("tune-cold")(tune_cold)
 app.command("export")(export)
 app.command("demo")(demo)
 app.add_typer(train, name="train")

@@ -17,7 +17,9 @@ from ..core.errors import (
 from ..core.records import Query
 from ..encoders.recurrent.kinds import load_encoder as load_folder
 from ..index.folder import IndexFolder
+from ..index.tiers import TieredPassages
 from .asymmetric import OWN, check_they_meet
+from .cold.tier import cold_tier
 from .components import query_encoder as load_encoder
 from .retrievers import DenseRetriever, LexicalRetriever
 from .search import Search
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
     from ..core.protocols import Encoder, EncoderCard, Reranker
     from ..core.records import Hit
     from ..index.passages import Passages
+    from .cold.tier import ColdTier
 
 Mode: TypeAlias = Literal["dense", "lexical", "hybrid"]
+When: TypeAlias = Literal["auto", "always", "never"]
 FIRST_STAGE = 1000
 """Depth of each retriever when their rankings are fused: the field's usual first stage."""
 
@@ -69,11 +73,14 @@ class Index:
         self._device = device
 
     def __len__(self) -> int:
+        """Rows of the hot tier, which is the whole index where there is no other."""
         return len(self.folder)
 
-    @property
+    @cached_property
     def passages(self) -> Passages:
-        return self.folder.passages
+        """Row to passage; rows from ``len(index)`` on are those of the cold tier."""
+        cold = self.folder.cold
+        return self.folder.passages if cold is None else TieredPassages(self.folder.passages, cold)
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -142,11 +149,20 @@ class Index:
             )
 
     def dense(self, k: int = FIRST_STAGE) -> DenseRetriever:
+        """The hot tier's vectors; ``cold`` gives what lies below."""
         encoder = self.encoder  # a wrong one is told before a large index is read
         return DenseRetriever(self.folder.dense, encoder, self.passages, k)
 
     def lexical(self, k: int = FIRST_STAGE) -> LexicalRetriever:
         return LexicalRetriever(self.folder.lexical, self.passages, k)
+
+    def cold(self, when: When = "auto") -> ColdTier | None:
+        """The cold tier for a ``Search``; None for "never", and for "auto" where there is none.
+
+        "auto": for queries whose hot answer looks unsure; "always": for all, which is the answer of
+        the unpruned collection. Raises BadArguments for "always" where there is none.
+        """
+        return cold_tier(self.folder, when)
 
     def searcher(
         self,
@@ -156,10 +172,15 @@ class Index:
         fuse: str = "rrf",
         weights: dict[str, float] | None = None,
         rerank: Sequence[Reranker] = (),
+        cold: When = "auto",
     ) -> Search:
-        """The search that the command line runs: k answers, retrieved as deep as is needed."""
+        """The search that the command line runs: k answers, retrieved as deep as is needed.
+
+        ``cold`` says when the cold tier is searched, where the index has one.
+        """
         if mode not in ("dense", "lexical", "hybrid"):
             raise BadArguments(f"no mode is called {mode!r}; known: dense, lexical, hybrid")
+        tier = self.cold(cold)
         depth = max([k if mode != "hybrid" else FIRST_STAGE, k, *(stage.keep for stage in rerank)])
         search = Search(
             dense=self.dense(depth) if mode != "lexical" else None,
@@ -167,6 +188,7 @@ class Index:
             fuse=fuse,
             weights=weights,
             rerank=rerank,
+            cold=tier,
         )
         return replace(search, k=k)
 
@@ -178,7 +200,8 @@ class Index:
         mode: Mode = "dense",
         fuse: str = "rrf",
         rerank: Sequence[Reranker] = (),
+        cold: When = "auto",
     ) -> list[Hit]:
         """The k best passages for one question, best first, with their texts."""
-        search = self.searcher(k, mode=mode, fuse=fuse, rerank=rerank)
+        search = self.searcher(k, mode=mode, fuse=fuse, rerank=rerank, cold=cold)
         return search.run([Query("1", question)]).hits(0)

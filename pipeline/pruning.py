@@ -6,6 +6,7 @@ All arrays are by row of the corpus, until one writing of the table leaves in it
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -20,7 +21,7 @@ from ..core.optional import need
 from ..core.protocols import QualityCard, QualityRecipe
 from ..index.building.predecessor import Predecessor
 from ..index.building.score_shards import ScoreShards
-from ..index.folder import CORPUS_QUALITY, CORPUS_ROW, NEAR_DUPLICATES, QUALITY
+from ..index.folder import COLD, CORPUS_QUALITY, CORPUS_ROW, NEAR_DUPLICATES, QUALITY
 from ..index.near_duplicates import check_threshold
 from ..index.passages import DOCID, PassageTable, PassageWriter
 from ..index.passages import NAME as PASSAGES
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from ..index.building.shards import Known
     from ..index.building.workplace import Workplace
 
+log = logging.getLogger(__name__)
 SAMPLES = 3
 """Pruned passages, the lowest scores first, that the manifest shows."""
 
@@ -52,7 +54,8 @@ _NAMED = 5  # unknown ids spelled out
 class Pruned:
     """The table after the cut, what the manifest says of it, and the index that stood there.
 
-    ``told`` is None where nothing was scored, ``repeated`` where no near-duplicate was looked for.
+    ``told`` is None where nothing was scored, ``repeated`` where no near-duplicate was looked for;
+    ``cold`` is the table of what was cut, in the draft's cold folder, where that is kept.
     """
 
     taken: Intake
@@ -60,10 +63,18 @@ class Pruned:
     repeated: dict[str, Any] | None
     rows: Int64Array
     predecessor: Predecessor | None
+    cold: Intake | None = None
+    cold_rows: Int64Array | None = None
 
     def known(self, encoder: EncoderCard) -> Known | None:
         """Vectors of kept passages that need no encoding, if there are any."""
         return self.predecessor.vectors(encoder, self.rows) if self.predecessor else None
+
+    def cold_known(self, encoder: EncoderCard) -> Known | None:
+        """The same of passages that were cut."""
+        if self.predecessor is None or self.cold_rows is None:
+            return None
+        return self.predecessor.vectors(encoder, self.cold_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +101,10 @@ class Pruner:
         min_quality: float | None,
         protect: str | Path | None,
         near_duplicates: float | None = None,
+        cold: bool = False,
         device: str = "cpu",
     ) -> None:
+        self._cold = cold
         self._cut = Cut(keep, min_quality)
         self._protect = protect
         self._ids = frozenset[str]() if protect is None else _ids(Path(protect))
@@ -111,22 +124,29 @@ class Pruner:
         min_quality: float | None,
         protect: str | Path | None,
         near_duplicates: float | None = None,
+        cold: bool = False,
         device: str = "cpu",
     ) -> Pruner | None:
-        """None where nothing is to be left out; BadArguments for protection from nothing."""
+        """None where nothing is to be left out; BadArguments for protection from nothing, and for
+        a ``cold`` tier, which keeps what is cut, where nothing is."""
+        if cold and keep is None and min_quality is None:
+            raise BadArguments(
+                "cold is asked for, and nothing is pruned that it could hold: say keep=0.75, too"
+            )
         if quality is None and keep is None and min_quality is None and near_duplicates is None:
             if protect is not None:
                 raise BadArguments(
                     f"protect is {str(protect)!r}, and nothing is pruned: say keep=0.75, too"
                 )
             return None
-        return cls(quality, keep, min_quality, protect, near_duplicates, device)
+        return cls(quality, keep, min_quality, protect, near_duplicates, cold, device)
 
     def pruned(
         self, taken: Intake, place: Workplace, shard_rows: int, progress: Progress
     ) -> Pruned:
         """Leave in the table of the draft only what is kept.
 
+        What is cut goes to the draft's cold folder, where that is asked for and something is.
         Raises BadArguments when nothing would be kept, Mismatch for scores or ids of another
         corpus, BadData from the fitting of a model.
         """
@@ -139,27 +159,31 @@ class Pruner:
                 table, self._similarity, corpus, protected, predecessor, progress
             )
             _save(place.draft / NEAR_DUPLICATES, repetition.repeats.astype("<i8"))
-        rows, told = repetition.rows, None
+        rows, told, cold, cut = repetition.rows, None, None, None
         if self._scorer is not None:
             card, scores = self._scores(
                 self._scorer, table, repetition, place.scores, shard_rows, predecessor, progress
             )
             scored, shielded = rows, np.searchsorted(rows, protected)
             kept = self._cut.mask(scores[scored], shielded)
-            rows = scored[kept]
+            rows, cut = scored[kept], scored[~kept]
             told = {
                 **self._rule(card, corpus, len(protected)),
                 "scored": len(scored),
                 "kept": len(rows),
                 "threshold": _threshold(scores[scored], kept, shielded),
-                "samples": _samples(table, scores, scored[~kept]),
+                "samples": _samples(table, scores, cut),
             }
+            if self._cold:
+                cold = _cold_tier(table, cut, scores, place.draft / COLD, taken.skipped)
             for name, numbers in ((CORPUS_QUALITY, scores), (QUALITY, scores[rows])):
                 _save(place.draft / name, numbers.astype("<f4"))
         if len(rows) < taken.rows:
             taken = Intake(len(rows), _only(table, rows, place.draft), taken.skipped)
         _save(place.draft / CORPUS_ROW, rows.astype("<i8"))
-        return Pruned(taken, told, repetition.told, rows, predecessor)
+        return Pruned(
+            taken, told, repetition.told, rows, predecessor, cold, None if cold is None else cut
+        )
 
     def _rule(self, card: QualityCard, corpus: str, protected: int) -> dict[str, Any]:
         """What was asked, as the manifest has it."""
@@ -323,15 +347,36 @@ def _only(table: PassageTable, rows: Int64Array, draft: Path) -> list[list[int]]
     """Replace the draft's table and ids by those of the kept rows; where its batches lie."""
     beside = draft / "kept"
     try:
-        beside.mkdir()
-        with PassageWriter(beside) as writer:
-            for passage in _stream(table, rows):
-                writer.add(passage)
+        batches = _written(table, rows, beside)
         for name in (PASSAGES, DOCID):
             (beside / name).replace(draft / name)
         beside.rmdir()
     except OSError as failure:
         raise no_room(beside, failure) from failure
+    return batches
+
+
+def _cold_tier(
+    table: PassageTable, cut: Int64Array, scores: Float32Array, folder: Path, skipped: int
+) -> Intake | None:
+    """The table and ids of the rows that are cut, with their scores, in a folder of their own."""
+    if not len(cut):
+        log.warning("nothing was pruned, so there is no cold tier")
+        return None
+    try:
+        taken = Intake(len(cut), _written(table, cut, folder), skipped)
+    except OSError as failure:
+        raise no_room(folder, failure) from failure
+    _save(folder / QUALITY, scores[cut].astype("<f4"))
+    _save(folder / CORPUS_ROW, cut.astype("<i8"))
+    return taken
+
+
+def _written(table: PassageTable, rows: Int64Array, folder: Path) -> list[list[int]]:
+    folder.mkdir()
+    with PassageWriter(folder) as writer:
+        for passage in _stream(table, rows):
+            writer.add(passage)
     return writer.batches
 
 

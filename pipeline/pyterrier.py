@@ -62,6 +62,8 @@ class TamisRetriever(pt.Transformer):  # type: ignore[name-defined,misc]
         parts = [f"{stage.name}@{stage.k}" for stage in first]
         if len(first) == 2:
             parts.append(search.fuse)
+        if search.cold is not None:
+            parts.append("cold always" if search.cold.thresholds is None else "cold")
         parts += [f"{stage.name}@{stage.keep}" for stage in search.rerank]
         if search.k is not None:
             parts.append(f"k={search.k}")

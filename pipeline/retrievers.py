@@ -41,7 +41,7 @@ class DenseRetriever:
         clock = clock or Stopwatch()
         with clock.stage("encode"):
             vectors = self.encoder.encode_queries([query.text for query in queries])
-        with clock.stage("dense"):
+        with clock.stage(self.name):
             found = self.index.search(vectors, self.k)
         return [Ranking(query, *best) for query, best in zip(queries, found, strict=True)]
 
@@ -59,7 +59,7 @@ class LexicalRetriever:
         _check_depth(self.k)
 
     def retrieve(self, queries: Sequence[Query], clock: Stopwatch | None = None) -> list[Ranking]:
-        with (clock or Stopwatch()).stage("lexical"):
+        with (clock or Stopwatch()).stage(self.name):
             return self.index.retrieve(queries, self.k)
 
 

@@ -13,24 +13,32 @@ from ..core.protocols import Candidates
 from ..core.records import Hit, Query, Ranking
 from ..core.stopwatch import Stopwatch
 from ..core.topk import best_first
+from .cold.tier import remembering
 from .fusion import METHODS, checked_weights, fuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from ..core.protocols import Reranker
     from ..index.passages import Passages
+    from .cold.tier import ColdTier
     from .retrievers import DenseRetriever, LexicalRetriever
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a search found: one ranking a query, and the seconds each stage took in all."""
+    """What a search found: one ranking a query, and the seconds each stage took in all.
+
+    ``cold`` [queries] says for which of them the cold tier was searched; None where none could be.
+    """
 
     rankings: list[Ranking]
     passages: Passages
     seconds: Mapping[str, float]
+    cold: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.rankings)
@@ -87,7 +95,8 @@ class Search:
 
     Both retrievers must read the same index. ``weights`` go to the fusion. Each reranker scores
     the best ``keep`` candidates that reach it and drops the rest, so depths may only shrink:
-    all misfits are reported when the search is made, before any work.
+    all misfits are reported when the search is made, before any work. ``cold`` is the tier of
+    pruned passages below both retrievers, asked where it wants to be.
     """
 
     dense: DenseRetriever | None = None
@@ -96,6 +105,7 @@ class Search:
     weights: Mapping[str, float] | None = None
     rerank: Sequence[Reranker] = ()
     k: int | None = None
+    cold: ColdTier | None = None
     _stages: list[DenseRetriever | LexicalRetriever] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -112,6 +122,8 @@ class Search:
             yield "dense and lexical read different indexes, so their rows do not match"
         if self.rerank and any(not stage.passages.has_texts for stage in self._stages):
             yield "this index holds no texts, so nothing can be reranked"
+        if self.cold is not None and self._stages:
+            yield from self.cold.misfits(self._stages)
         if self.fuse not in METHODS:
             yield f"no fusion is called {self.fuse!r}; known: {', '.join(METHODS)}"
         if self.weights:
@@ -136,13 +148,17 @@ class Search:
     def run(self, queries: Sequence[Query]) -> Run:
         """Answers to all queries, in their order; no query, no ranking."""
         clock = Stopwatch()
-        found = {stage.name: stage.retrieve(queries, clock) for stage in self._stages}
+        stages = self._stages if self.cold is None else remembering(self._stages)
+        found = {stage.name: stage.retrieve(queries, clock) for stage in stages}
+        went = None
+        if self.cold is not None:
+            found, went = self.cold.completed(stages, found, queries, clock)
         rankings = self._fused(found, clock)
         for stage in self.rerank:
             rankings = self._reranked(stage, rankings, clock)
         if self.k is not None:
             rankings = [ranking.top(self.k) for ranking in rankings]
-        return Run(rankings, self._stages[0].passages, clock.seconds)
+        return Run(rankings, self._stages[0].passages, clock.seconds, went)
 
     def _fused(self, found: Mapping[str, list[Ranking]], clock: Stopwatch) -> list[Ranking]:
         if len(found) == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..core.errors import TamisError
-from ..index.folder import LEXICAL, IndexFolder
+from ..index.folder import COLD, LEXICAL, IndexFolder
 from ..index.passages import DOCID
 from .reporting import Finding, Report
 
@@ -38,7 +38,7 @@ def check_index(path: Path, encoder: str | None = None) -> Report:
         report.errors += [_finding(name, failure) for name, failure in wrong.items()]
         report.warnings += _strangers(path, set(folder.manifest.files))
     if report.ok:
-        report.errors += _misfits(folder)
+        report.errors += _misfits(folder) or _cold_misfits(folder, report)
     if report.ok and encoder is not None:
         report.errors += _wrong_encoder(path, encoder)
     return report
@@ -72,6 +72,27 @@ def _misfits(folder: IndexFolder) -> list[Finding]:
         found.append(Finding("rows disagree", 1, told))
     if len(set(ids)) < len(ids):
         found.append(Finding("duplicate id", len(ids) - len(set(ids)), f"in {DOCID}"))
+    return found
+
+
+def _cold_misfits(folder: IndexFolder, report: Report) -> list[Finding]:
+    """The same of the pruned passages' own index, and whether the tiers share passages."""
+    try:
+        cold = folder.cold
+    except TamisError as failure:
+        return [_finding(COLD, failure)]
+    if cold is None:
+        return []
+    report.facts["cold"] = len(cold)
+    found = [
+        Finding(f"{COLD}: {each.kind}", each.count, each.message, each.places)
+        for each in _misfits(cold)
+    ]
+    if not found:
+        tiers = [(each.path / DOCID).read_text("utf-8").splitlines() for each in (folder, cold)]
+        both = set(tiers[0]) & set(tiers[1])
+        if both:
+            found.append(Finding("duplicate id", len(both), "in both tiers"))
     return found
 
 

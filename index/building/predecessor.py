@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ...core.manifest import Manifest
     from ...core.protocols import EncoderCard, QualityCard
     from ...core.records import Float32Array, Int64Array
+    from ..dense import DenseIndex
     from .shards import Known
 
 log = logging.getLogger(__name__)
@@ -94,18 +95,30 @@ class Predecessor:
         kind = self._manifest.ann["recipe"]["kind"]
         if kind != "flat" or (made_by.fingerprint, made_by.dim) != (card.fingerprint, card.dim):
             return None
+        tiers = [held for cold in (False, True) if (held := self._tier(cold)) is not None]
+        if not tiers:
+            return None
+
+        def known(start: int, end: int) -> tuple[Int64Array, Float32Array]:
+            places, vectors = [], []
+            for held, dense in tiers:  # no row lies in both
+                _, here, there = np.intersect1d(
+                    rows[start:end], held, assume_unique=True, return_indices=True
+                )
+                places.append(here)
+                vectors.append(dense.reconstruct(there))
+            return np.concatenate(places), np.concatenate(vectors)
+
+        return known
+
+    def _tier(self, cold: bool) -> tuple[Int64Array, DenseIndex] | None:
+        """The corpus rows of one tier and its vectors; None where it is absent or damaged."""
         try:
-            dense = self._folder.dense
-            held = self._folder.numbers(CORPUS_ROW)
+            folder = self._folder.cold if cold else self._folder
+            if folder is None:
+                return None
+            dense, held = folder.dense, folder.numbers(CORPUS_ROW)
         except TamisError as failure:
             log.warning("%s; the passages are encoded again", failure)
             return None
-        held = np.arange(len(dense)) if held is None else held
-
-        def known(start: int, end: int) -> tuple[Int64Array, Float32Array]:
-            _, here, there = np.intersect1d(
-                rows[start:end], held, assume_unique=True, return_indices=True
-            )
-            return here, dense.reconstruct(there)
-
-        return known
+        return (np.arange(len(dense)) if held is None else held), dense

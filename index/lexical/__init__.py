@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from ...core.errors import BadArguments
 from ...core.optional import need
 from .settings import Engine as Engine
 from .settings import LexicalSettings as LexicalSettings  # noqa: TC001 - handed on, as Engine is
@@ -66,6 +67,33 @@ def build_lexical(
         from .bm25s import build_bm25s
 
         build_bm25s(settings, texts, folder, progress or _ignore)
+
+
+def check_tiers(settings: LexicalSettings) -> None:
+    """BadArguments when the engine cannot give two indexes the statistics of one."""
+    if settings.engine == "lucene":
+        raise BadArguments(
+            "Lucene counts the words of each index for itself, so BM25 scores of a hot and a cold "
+            "tier would not compare: build with --lexical bm25s or none, or without --cold"
+        )
+
+
+def build_lexical_tiers(
+    settings: LexicalSettings,
+    tiers: Sequence[tuple[Iterable[str], Path]],
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Indexes over parts of a collection that score as one index over all of it would.
+
+    ``tiers`` are (texts, folder); row i of a folder is the i-th of its own texts. Document
+    frequencies, average length and number of passages are those of all tiers together. Raises
+    what ``build_lexical`` raises, and BadArguments for Lucene.
+    """
+    check_tiers(settings)
+    from .bm25s import build_bm25s_tiers
+
+    build_bm25s_tiers(settings, tiers, progress or _ignore)
 
 
 def open_lexical(settings: LexicalSettings, folder: Path) -> LexicalIndex:

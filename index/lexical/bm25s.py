@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from .settings import check_depth
 from .tokens import pack, tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ...core.records import Query
@@ -30,6 +31,54 @@ def build_bm25s(
     progress: Callable[[int], None],
 ) -> None:
     """Write a folder that plain ``bm25s.BM25.load`` opens too."""
+    _save(_scored(settings, texts, progress), folder)
+
+
+def build_bm25s_tiers(
+    settings: LexicalSettings,
+    tiers: Sequence[tuple[Iterable[str], Path]],
+    progress: Callable[[int], None],
+) -> None:
+    """Write a folder for each tier, its rows from 0, with the scores of one index over all texts.
+
+    The scores are computed once, over all, and cut by rows: they are equal to the bit. Every
+    folder has the vocabulary of all. BadData when a tier has no text.
+    """
+    ends: list[int] = []
+
+    def texts() -> Iterator[str]:
+        seen = 0
+        for each, _ in tiers:
+            for text in each:
+                yield text
+                seen += 1
+            ends.append(seen)
+
+    model = _scored(settings, texts(), progress)
+    whole = model.scores
+    for (start, end), (_, folder) in zip(pairwise([0, *ends]), tiers, strict=True):
+        if start == end:
+            raise BadData("a tier holds no passage; a lexical index needs at least one")
+        model.scores = _rows(whole, start, end)
+        _save(model, folder)
+
+
+def _rows(scores: Mapping[str, Any], start: int, end: int) -> dict[str, Any]:
+    """Rows start..end of bm25s's matrix, which lies column by column: a column is a token."""
+    inside = (scores["indices"] >= start) & (scores["indices"] < end)
+    before = np.concatenate([[0], np.cumsum(inside, dtype=np.int64)])
+    return {
+        "data": scores["data"][inside],
+        "indices": scores["indices"][inside] - np.int32(start),
+        "indptr": before[scores["indptr"]].astype(scores["indptr"].dtype),
+        "num_docs": end - start,
+    }
+
+
+def _scored(
+    settings: LexicalSettings, texts: Iterable[str], progress: Callable[[int], None]
+) -> Any:
+    """bm25s's own object with the scores of all texts."""
     bm25s = need("bm25s", "the bm25s index")
     logging.getLogger("bm25s").setLevel(logging.WARNING)  # it announces every step
     words = tokenizer(settings.stopwords, settings.stemmer)
@@ -41,6 +90,10 @@ def build_bm25s(
     model = bm25s.BM25(k1=settings.k1, b=settings.b, method="lucene", csc_backend="scipy")
     with np.errstate(invalid="ignore"):  # 0 / 0 where no passage has a token, so nobody sees it
         model.index(bm25s.tokenization.Tokenized(tokens, vocabulary), show_progress=False)
+    return model
+
+
+def _save(model: Any, folder: Path) -> None:
     try:
         model.save(folder, show_progress=False)
     except OSError as failure:

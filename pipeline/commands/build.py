@@ -75,6 +75,12 @@ def build(
             "0.8 is a good start, 1 means the same words.",
         ),
     ] = None,
+    cold: Annotated[
+        bool,
+        typer.Option(
+            "--cold", help="Keep what is pruned in a tier of its own, searched where it is needed."
+        ),
+    ] = False,
     lexical: Annotated[Lexical, typer.Option(help="The BM25 engine.")] = Lexical.bm25s,
     k1: Annotated[float, typer.Option(help="BM25: how slowly repeated terms saturate.")] = 0.9,
     b: Annotated[float, typer.Option(help="BM25: how much length counts, 0 to 1.")] = 0.4,
@@ -122,6 +128,7 @@ def build(
         min_quality=min_quality,
         protect=protect,
         near_duplicates=near_duplicates,
+        cold=cold,
         lexical=lexical.value,
         k1=k1,
         b=b,

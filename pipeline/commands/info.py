@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..choices import Mode
+
 
 def info(
     index: Annotated[Path, typer.Argument(help="An index folder.")],
@@ -35,6 +37,8 @@ def summary(path: Path, described: dict[str, Any]) -> list[str]:
     chosen = ", ".join(f"{key}={value}" for key, value in recipe.items())
     lexical = described["lexical"]
     bm25 = f"{lexical['engine']}, k1={lexical['k1']:g}, b={lexical['b']:g}" if lexical else "none"
+    if lexical and described.get("cold"):
+        bm25 += ", statistics of both tiers"
     megabytes = sum(described["bytes"].values()) / 1e6
     cut, lost = counts["truncated_passages"], counts["truncated_tokens"]
     rows = [
@@ -44,6 +48,7 @@ def summary(path: Path, described: dict[str, Any]) -> list[str]:
         ),
         *_repeated(described.get("near_duplicates")),
         *_pruned(described.get("pruning")),
+        *_cold(described),
         *_encoders(described),
         ("truncated", f"{cut:,} passages, {lost:,} tokens lost"),
         ("vectors", f"{ann['recipe']['kind']}{f' ({chosen})' if chosen else ''}"),
@@ -92,6 +97,21 @@ def _pruned(pruning: dict[str, Any] | None) -> list[tuple[str, str]]:
         )
         for number, sample in enumerate(pruning["samples"])
     ]
+    return rows
+
+
+def _cold(described: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was pruned and kept all the same, and when a search goes there."""
+    cold = described.get("cold")
+    if cold is None:
+        return []
+    size = sum(size for name, size in described["bytes"].items() if name.startswith("cold/"))
+    rows = [("cold tier", f"{cold['passages']:,} passages, {size / 1e6:,.1f} MB")]
+    for mode in (mode.value for mode in Mode if mode.value in cold["thresholds"]):
+        rule = cold["thresholds"][mode]
+        when = "never" if rule["threshold"] is None else f"at {rule['threshold']:.4g} or below"
+        learned = f"{rule['share']:.1%} of {rule['queries']:,} queries: {rule['source']}"
+        rows.append(("", f"{mode}, {rule['signal']}: {when}, {learned}"))
     return rows
 
 

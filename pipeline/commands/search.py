@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...core.errors import BadArguments
-from ..choices import Device, Fuse, Mode
+from ..choices import Cold, Device, Fuse, Mode
 
 if TYPE_CHECKING:
     from ...core.records import Hit
+    from ..search import Run
 
 _LINES = 6  # of a passage's text for people; --json has all of it
 
@@ -39,6 +40,9 @@ def search(
         list[str] | None,
         typer.Option(help="NAME or NAME:DEPTH, again for another stage; depth 100 if not given."),
     ] = None,
+    cold: Annotated[
+        Cold, typer.Option(help="When to search the pruned passages, where the index keeps them.")
+    ] = Cold.auto,
     encoder: Annotated[
         str | None, typer.Option(help="The encoder of an index that Pyserini wrote.")
     ] = None,
@@ -74,22 +78,25 @@ def search(
         fuse=(fuse or Fuse.rrf).value,
         weights=None if dense_weight is None else _weights(dense_weight),
         rerank=[_reranker(text, device.value) for text in rerank or []],
+        cold=cold.value,
     )
     if queries is not None and output is not None:
         from ...core.queries import read_queries
 
         run = chosen.run(read_queries(queries))
         run.write(output, tag)
-        _report_run(output, len(run), sum(map(len, run)), run.seconds, as_json=as_json)
+        _report_run(output, run, as_json=as_json)
         return
     from ...core.records import Query
 
     run = chosen.run([Query("1", question or "")])
     milliseconds = {stage: 1000 * seconds for stage, seconds in run.seconds.items()}
     if as_json:
-        _print_json(question or "", mode.value, run.hits(0), milliseconds)
+        _print_json(question or "", mode.value, run, milliseconds)
     else:
         _print_hits(run.hits(0), milliseconds, explain=explain)
+        if run.cold is not None:
+            typer.echo(f"cold tier: {'' if run.cold[0] else 'not '}searched", err=True)
 
 
 def _refuse_misfits(
@@ -124,7 +131,7 @@ def _reranker(text: str, device: str) -> Any:
     return reranker(name, keep=int(depth), device=device)
 
 
-def _print_json(question: str, mode: str, hits: list[Hit], milliseconds: dict[str, float]) -> None:
+def _print_json(question: str, mode: str, run: Run, milliseconds: dict[str, float]) -> None:
     import json
 
     found = [
@@ -136,9 +143,16 @@ def _print_json(question: str, mode: str, hits: list[Hit], milliseconds: dict[st
             "text": hit.passage.text,
             "stages": dict(hit.stages),
         }
-        for hit in hits
+        for hit in run.hits(0)
     ]
-    body = {"query": question, "mode": mode, "hits": found, "milliseconds": milliseconds}
+    body: dict[str, Any] = {
+        "query": question,
+        "mode": mode,
+        "hits": found,
+        "milliseconds": milliseconds,
+    }
+    if run.cold is not None:
+        body["cold"] = bool(run.cold[0])
     print(json.dumps(body, indent=2, ensure_ascii=False))
 
 
@@ -164,20 +178,27 @@ def _print_hits(hits: list[Hit], milliseconds: dict[str, float], *, explain: boo
     print(stages, file=sys.stderr)
 
 
-def _report_run(output: Path, queries: int, rows: int, seconds: Any, *, as_json: bool) -> None:
+def _report_run(output: Path, run: Run, *, as_json: bool) -> None:
     import json
     import sys
 
-    each = {stage: 1000 * spent / max(queries, 1) for stage, spent in seconds.items()}
+    queries, rows = len(run), sum(map(len, run))
+    each = {stage: 1000 * spent / max(queries, 1) for stage, spent in run.seconds.items()}
+    cold = None if run.cold is None else int(run.cold.sum())
     if as_json:
-        body = {
+        body: dict[str, Any] = {
             "run": str(output),
             "queries": queries,
             "rows": rows,
             "milliseconds_per_query": each,
         }
+        if cold is not None:
+            body["cold_queries"] = cold
         print(json.dumps(body, indent=2))
         return
     print(f"{output}: {rows:,} rows for {queries:,} queries")
+    if cold is not None:
+        share = cold / max(queries, 1)
+        print(f"cold tier: searched for {cold:,} of {queries:,} queries ({share:.1%})")
     told = "  ".join(f"{stage} {spent:.2f} ms" for stage, spent in each.items())
     print(f"per query: {told}", file=sys.stderr)

@@ -277,10 +277,10 @@ class TestAFullDisk:
 
         from tamis.core.errors import FailedWhileRunning
         from tamis.core.manifest import Manifest
-        from tamis.pipeline import build as module
+        from tamis.pipeline import index_parts
 
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        owner = module if stage == "bm25" else Manifest
+        owner = index_parts if stage == "bm25" else Manifest
         name = "build_lexical" if stage == "bm25" else "write"
         real = getattr(owner, name)
 

@@ -1,0 +1,1 @@
+"""The pruned passages as a tier of their own: built, asked when in doubt, tuned."""

@@ -1,0 +1,146 @@
+"""``tamis build --cold``: what is pruned becomes an index folder of its own inside the index."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...core.durable import no_room
+from ...index.building.shards import VectorShards
+from ...index.dense import DenseIndex
+from ...index.folder import COLD, ENCODER, INDEX, LEXICAL
+from ...index.lexical import LexicalSettings, open_lexical
+from ...index.passages import NAME as PASSAGES
+from ...index.passages import PassageTable
+from ...index.tiers import joined
+from ..index_parts import counts_of, index_vectors, records_of
+from ..retrievers import DenseRetriever, LexicalRetriever
+from .thresholds import sample_questions, thresholds_by_share
+from .tier import LastQueries
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ...core.manifest import Manifest
+    from ...core.progress import Progress
+    from ...core.protocols import Encoder
+    from ...core.records import Query, Ranking
+    from ...index.building.vectors_to_faiss import AnnReport
+    from ...index.building.workplace import Workplace
+    from ...index.recipes import AnnRecipe
+    from ..pruning import Pruned
+
+SOURCE = "questions by templates"
+"""Where thresholds come from until somebody tunes them."""
+
+
+class ColdBuild:
+    """The cold tier of one build, from its table to its manifest.
+
+    Made before hours are spent: BadArguments when the recipe does not fit so few passages.
+    """
+
+    def __init__(self, pruned: Pruned, place: Workplace, recipe: AnnRecipe, dim: int) -> None:
+        assert pruned.cold is not None, "ColdBuild.of asks"
+        recipe.resolved(pruned.cold.rows, dim)
+        self.folder: Path = place.draft / COLD
+        self.table = PassageTable(
+            self.folder / PASSAGES, pruned.cold.batches, pruned.cold.rows, None
+        )
+        self._pruned, self._place, self._recipe = pruned, place, recipe
+        self._batches = pruned.cold.batches
+        self._shards: VectorShards | None = None
+        self._report: AnnReport | None = None
+
+    @classmethod
+    def of(
+        cls, pruned: Pruned | None, place: Workplace, recipe: AnnRecipe, dim: int
+    ) -> ColdBuild | None:
+        """None where nothing was pruned or what was is not kept."""
+        if pruned is None or pruned.cold is None:
+            return None
+        return cls(pruned, place, recipe, dim)
+
+    def add_vectors(
+        self, encoder: Encoder, shard_rows: int, device: str, progress: Progress
+    ) -> None:
+        """Encode what is missing, and write the FAISS file; killed, it resumes shard by shard."""
+        shards = VectorShards(self._place.cold_vectors, encoder, len(self.table), shard_rows)
+        with progress.stage("encode (cold)", len(self.table)) as advance:
+            shards.complete(
+                lambda a, z: [p.full_text for p in self.table.stream(a, z)],
+                advance,
+                self._pruned.cold_known(encoder.card),
+            )
+        self._report = index_vectors(
+            self._recipe, shards, encoder.card.dim, self.folder, device, progress, "index cold"
+        )
+        self._shards = shards
+
+    def described(
+        self, hot: Manifest, hot_table: PassageTable, queries: Encoder, progress: Progress
+    ) -> Manifest:
+        """Write the tier's manifest, its last file; the index's own, which then speaks of it.
+
+        Thresholds are learned here from questions to a sample of all passages.
+        """
+        assert self._shards is not None, "its vectors come first"
+        assert self._report is not None, "its vectors come first"
+        if (self._place.draft / ENCODER).is_dir():
+            try:
+                shutil.copytree(self._place.draft / ENCODER, self.folder / ENCODER)
+            except OSError as failure:
+                raise no_room(self.folder / ENCODER, failure) from failure
+        replace(
+            hot,
+            counts={**hot.counts, **counts_of(self._shards)},
+            ann=self._report.to_json(),
+            passage_batches=self._batches,
+            files=records_of(self.folder),
+            pruning=None,
+        ).write(self.folder)
+        thresholds = self._thresholds(hot, hot_table, queries, progress)
+        return replace(hot, cold={"passages": len(self.table), "thresholds": thresholds})
+
+    def _thresholds(
+        self, hot: Manifest, hot_table: PassageTable, queries: Encoder, progress: Progress
+    ) -> dict[str, Any]:
+        rows, questions = sample_questions(hot_table, self.table)
+        lexical = None if hot.lexical is None else LexicalSettings.from_json(hot.lexical)
+        found: dict[str, list[Ranking]] = {}
+        answered: dict[str, NDArray[np.bool_]] = {}
+        asking = LastQueries(queries)
+        with progress.stage("cold threshold", len(questions)) as advance:
+            upper = _firsts(self._place.draft, hot_table, asking, lexical, questions)
+            lower = _firsts(self.folder, self.table, asking, lexical, questions)
+            for name, rankings in upper.items():
+                found[name] = rankings
+                best = zip(rankings, lower[name], strict=True)
+                first = [joined(above, below, len(hot_table), 1).rows for above, below in best]
+                answered[name] = np.array(
+                    [row in own for own, row in zip(first, rows.tolist(), strict=True)], np.bool_
+                )
+            advance(len(questions))
+        return thresholds_by_share(found, answered, SOURCE)
+
+
+def _firsts(
+    folder: Path,
+    table: PassageTable,
+    queries: Encoder,
+    lexical: LexicalSettings | None,
+    questions: list[Query],
+) -> dict[str, list[Ranking]]:
+    """By stage, the first answer of one tier in the making to each question."""
+    dense = DenseIndex.open(folder / INDEX)
+    found = {"dense": DenseRetriever(dense, queries, table, k=1).retrieve(questions)}
+    if lexical is not None:
+        opened = open_lexical(lexical, folder / LEXICAL)
+        found["lexical"] = LexicalRetriever(opened, table, k=1).retrieve(questions)
+        opened.close()
+    return found

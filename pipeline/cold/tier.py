@@ -1,0 +1,162 @@
+"""The cold tier in a search: which queries need it, and their hot answers completed from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...core.errors import BadArguments, Mismatch
+from ...core.protocols import Encoder
+from ...index.tiers import TieredPassages, joined
+from ..retrievers import DenseRetriever
+from .signals import SIGNALS, mode_of, sureness
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from ...core.protocols import Encoded, EncoderCard, Role
+    from ...core.records import Float32Array, Int32Array, Query, Ranking
+    from ...core.stopwatch import Stopwatch
+    from ...index.folder import IndexFolder
+    from ..retrievers import LexicalRetriever
+
+WHEN = ("auto", "always", "never")
+
+
+@dataclass(frozen=True)
+class ColdTier:
+    """What lies below the hot stages of a search; nothing of it is loaded before it is asked.
+
+    ``thresholds`` are the manifest's, by mode: a query goes cold, in all its stages, where its
+    sureness is not above the threshold. None: every query does.
+    """
+
+    folder: IndexFolder
+    hot_rows: int
+    thresholds: Mapping[str, Mapping[str, Any]] | None
+
+    def misfits(self, stages: Sequence[DenseRetriever | LexicalRetriever]) -> list[str]:
+        """Why these hot stages cannot be completed from this tier; nothing where they can."""
+        wrong = [
+            f"{stage.name} reads passages without the cold tier: take its stages from one index"
+            for stage in stages
+            if not isinstance(stage.passages, TieredPassages)
+        ]
+        mode = mode_of(stage.name for stage in stages)
+        if self.thresholds is not None and mode not in self.thresholds:
+            known = ", ".join(self.thresholds) or "none"
+            wrong.append(
+                f"the cold tier has no threshold for {mode} (known: {known}): set one with "
+                f"tamis tune-cold, or search it always or never"
+            )
+        return wrong
+
+    def completed(
+        self,
+        stages: Sequence[DenseRetriever | LexicalRetriever],
+        found: Mapping[str, Sequence[Ranking]],
+        queries: Sequence[Query],
+        clock: Stopwatch,
+    ) -> tuple[dict[str, list[Ranking]], NDArray[np.bool_]]:
+        """The rankings of every stage, those of unsure queries joined with the cold tier's own;
+        and which queries that were."""
+        unsure = self.unsure(found)
+        places = np.flatnonzero(unsure).tolist()
+        asked = [queries[place] for place in places]
+        whole = {name: list(rankings) for name, rankings in found.items()}
+        for stage in stages if places else ():
+            answers = self._beside(stage).retrieve(asked, clock)
+            with clock.stage("join tiers"):
+                for place, answer in zip(places, answers, strict=True):
+                    hot = whole[stage.name][place]
+                    whole[stage.name][place] = joined(hot, answer, self.hot_rows, stage.k)
+        return whole, unsure
+
+    def unsure(self, found: Mapping[str, Sequence[Ranking]]) -> NDArray[np.bool_]:
+        """[queries]: whether the hot answers call for the cold tier. Mismatch for a threshold on
+        another signal than this version computes."""
+        sure = sureness(found)
+        if self.thresholds is None:
+            return np.ones(len(sure), np.bool_)
+        mode = mode_of(found)
+        rule = self.thresholds[mode]
+        if rule["signal"] != SIGNALS[mode]:
+            raise Mismatch(
+                f"the threshold of {self.folder.path} for {mode} is one on {rule['signal']!r}, "
+                f"this tamis compares {SIGNALS[mode]!r}: run tamis tune-cold again"
+            )
+        if rule["threshold"] is None:
+            return np.zeros(len(sure), np.bool_)
+        unsure: NDArray[np.bool_] = sure <= rule["threshold"]
+        return unsure
+
+    def _beside(
+        self, stage: DenseRetriever | LexicalRetriever
+    ) -> DenseRetriever | LexicalRetriever:
+        """The same stage over the cold tier."""
+        name = f"{stage.name} (cold)"
+        if isinstance(stage, DenseRetriever):
+            return replace(stage, index=self.folder.dense, name=name)
+        return replace(stage, index=self.folder.lexical, name=name)
+
+
+def cold_tier(folder: IndexFolder, when: str) -> ColdTier | None:
+    """The cold tier of an index, to be asked ``when``; None for never, and where there is none.
+
+    Raises BadArguments for an unknown word, and for "always" where there is none.
+    """
+    if when not in WHEN:
+        raise BadArguments(f"cold is {when!r}; known: {', '.join(WHEN)}")
+    if when == "always" and folder.cold is None:
+        raise BadArguments(
+            f"{folder.path} has no cold tier: build it with --keep and --cold, or search without"
+        )
+    if when == "never" or folder.cold is None:
+        return None
+    assert folder.manifest is not None, "a foreign index has no cold tier"
+    assert folder.manifest.cold is not None, "the case above"
+    thresholds = None if when == "always" else folder.manifest.cold["thresholds"]
+    return ColdTier(folder.cold, len(folder), thresholds)
+
+
+def remembering(
+    stages: Sequence[DenseRetriever | LexicalRetriever],
+) -> list[DenseRetriever | LexicalRetriever]:
+    """The same stages for one run, whose encoder is asked once for the queries of both tiers."""
+    return [
+        replace(stage, encoder=LastQueries(stage.encoder))
+        if isinstance(stage, DenseRetriever)
+        else stage
+        for stage in stages
+    ]
+
+
+class LastQueries(Encoder):
+    """An encoder that remembers the vectors of its last batch of queries, for the second tier."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._last: dict[str, Float32Array] = {}
+
+    @property
+    def card(self) -> EncoderCard:
+        return self._encoder.card
+
+    def encode(self, texts: Sequence[str], role: Role) -> Encoded:
+        return self._encoder.encode(texts, role)
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> Int32Array:
+        return self._encoder.count_tokens(texts, role)
+
+    def encode_queries(self, texts: Sequence[str]) -> Float32Array:
+        last = self._last
+        if texts and all(text in last for text in texts):
+            return np.stack([last[text] for text in texts])
+        vectors = self._encoder.encode_queries(texts)
+        self._last = dict(zip(texts, vectors, strict=True))
+        return vectors
