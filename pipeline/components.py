@@ -72,7 +72,8 @@ def quality(name: str, *, device: str = "cpu") -> QualityModel | QualityRecipe:
         return load_recurrent(name)
     raise UnknownComponent(
         f"no quality model is called {name!r}, and no file or folder; "
-        f"known: {', '.join(known) or 'none'}; one that works with another model is written NAME:MODEL, as qualt5:org/name"
+        f"known: {', '.join(known) or 'none'}; one that works with another model is written "
+        f"NAME:MODEL, as qualt5:org/name"
     )
 
 
