@@ -80,6 +80,14 @@ def reranker(
     return loaded
 
 
+def rerank_stage(text: str, device: str = "cpu") -> Reranker:
+    """``NAME[:DEPTH]`` to a reranker; the depth is 100 where none is written."""
+    name, colon, depth = text.rpartition(":")
+    if not colon or not depth.isdigit():
+        name, depth = text, "100"
+    return reranker(name, keep=int(depth), device=device)
+
+
 def _hub_name(kind: str, name: str) -> None:
     """Refuse what cannot be a hub name: a wrong name is never guessed into a download."""
     organisation, slash, model = name.partition("/")

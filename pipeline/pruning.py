@@ -58,11 +58,20 @@ class Pruned:
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class Given:
     """Scores that came in a file; their fingerprint is that of the numbers."""
 
     card: QualityCard
     scores: Float32Array
+
+    def of(self, passages: int) -> Float32Array:
+        """The scores; Mismatch unless there is one for each of so many passages."""
+        if len(self.scores) != passages:
+            raise Mismatch(
+                f"{self.card.name} holds {len(self.scores):,} scores, the corpus has "
+                f"{passages:,} passages; expected one for each, in the order of the corpus"
+            )
+        return self.scores
 
 
 class Pruner:
@@ -83,7 +92,7 @@ class Pruner:
         self._cut = Cut(keep, min_quality)
         self._protect = protect
         self._ids = frozenset[str]() if protect is None else _ids(Path(protect))
-        self._scorer = _scorer(DEFAULT_QUALITY if quality is None else quality)
+        self._scorer = scorer_of(DEFAULT_QUALITY if quality is None else quality)
 
     @classmethod
     def asked(
@@ -163,15 +172,9 @@ class Pruner:
         predecessor: Predecessor | None,
         progress: Progress,
     ) -> tuple[QualityCard, Float32Array]:
-        if isinstance(self._scorer, _Given):
-            given = self._scorer
-            if len(given.scores) != len(table):
-                raise Mismatch(
-                    f"{given.card.name} holds {len(given.scores):,} scores, the corpus has "
-                    f"{len(table):,} passages; expected one for each, in the order of the corpus"
-                )
-            return given.card, given.scores
-        model = _fitted(self._scorer, table, progress)
+        if isinstance(self._scorer, Given):
+            return self._scorer.card, self._scorer.of(len(table))
+        model = fitted(self._scorer, table, progress)
         known = predecessor.scores(model.card) if predecessor else None
         if known is not None:
             return model.card, known
@@ -182,15 +185,16 @@ class Pruner:
             )
 
 
-def _scorer(
+def scorer_of(
     quality: str | Path | QualityModel | QualityRecipe,
-) -> QualityModel | QualityRecipe | _Given:
+) -> QualityModel | QualityRecipe | Given:
+    """A model or recipe as it is, by its name or file; scores by the name of a ``.npy`` file."""
     if not isinstance(quality, str | Path):
         return quality
     return _given(Path(quality)) if str(quality).endswith(".npy") else load_quality(str(quality))
 
 
-def _fitted(
+def fitted(
     scorer: QualityModel | QualityRecipe, table: PassageTable, progress: Progress
 ) -> QualityModel:
     """The model; one that has to read its corpus first does so now."""
@@ -206,7 +210,7 @@ def _fitted(
         return scorer.fit(texts())
 
 
-def _given(path: Path) -> _Given:
+def _given(path: Path) -> Given:
     """Scores from a file, checked as far as can be without the corpus."""
     try:
         found = np.load(path, allow_pickle=False)
@@ -226,7 +230,7 @@ def _given(path: Path) -> _Given:
         )
     name = path.name.encode("utf-8", "replace").decode("utf-8")
     fingerprint = hashlib.sha256(scores.astype("<f4").tobytes()).hexdigest()
-    return _Given(QualityCard(name, fingerprint), scores)
+    return Given(QualityCard(name, fingerprint), scores)
 
 
 def _shape(found: object) -> str:
