@@ -217,9 +217,7 @@ def _verdict(curves: Sequence[Curve], measure: str, claim: Claim) -> Verdict:
     largest = [curve.largest(measure, claim) for curve in curves]
     shares = [point.share if point else 0.0 for point in largest]
     values = {
-        name: float(
-            np.mean([point.estimates[name].value if point else mean for point in largest])
-        )
+        name: float(np.mean([point.estimates[name].value if point else mean for point in largest]))
         for name, mean in first.unpruned.items()
     }
     relative = {name: value / first.unpruned[name] - 1 for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""How well each quality tells passages relevant to some query from the rest: areas under the ROC."""
+"""How well each quality tells passages relevant to some query from the rest: ROC areas."""
 
 from __future__ import annotations
 

@@ -88,9 +88,10 @@ def read_collection(
     judged = read_qrels(qrels)
     judgments = {q.id: judged.judgments[q.id] for q in asked if judged.judgments.get(q.id)}
     if not judgments:
+        first = next(iter(judged.judgments), "no query")
         raise Mismatch(
-            f"none of the {len(asked)} queries of {queries} is judged in {qrels} "
-            f"({next(iter(judged.judgments), 'no query')!r}, ...); give the judgments of the queries"
+            f"none of the {len(asked)} queries of {queries} is judged in {qrels} ({first!r}, ...); "
+            f"give the judgments of the queries"
         )
     source = open_corpus(corpus)
     folder = desk.folder("corpus", source.source)
@@ -115,9 +116,7 @@ def read_collection(
         judgments=judgments,
         corpus=passages,
         fingerprint=of_value(about),
-        warnings=tuple(
-            [*judged.warnings, *_warnings(len(asked), judged.judgments, judgments, set(ids))]
-        ),
+        warnings=(*judged.warnings, *_warnings(len(asked), judged.judgments, judgments, set(ids))),
     )
     if not len(found.relevant_rows()):
         raise Mismatch(

@@ -48,8 +48,8 @@ TIMED_QUERIES = 50
 class Cost:
     """Of one cut. ``bytes`` by part: vectors, bm25, texts. ``seconds`` of the build by part: score
     (every passage), encode (those kept), vectors, bm25. ``milliseconds``: the median over queries
-    asked one at a time, by pipeline, the query's encoding included; no reranking. ``tokens`` of
-    the kept passages are those that the encoder reads.
+    asked one at a time, by pipeline, without the query's encoding and without reranking, which cost
+    the same in any cut. ``tokens`` of the kept passages are those that the encoder reads.
 
     All was measured on an index of the cut, written and opened, but for encode: the tokens kept
     times the seconds that a token took when all passages were encoded. ``checked``: by pipeline,
@@ -70,7 +70,7 @@ class CostBench:
     """Builds real indexes of cuts in ``home``, asks them, and throws them away.
 
     ``encoding`` with ``encoder`` (of queries), and ``settings`` of BM25, are None where no pipeline
-    needs them. Of the pipelines the cascade is not timed: rerankers cost the same in any cut.
+    needs them. The cascade is not built: it is the hybrid and rerankers.
     """
 
     collection: Collection

@@ -25,11 +25,12 @@ from .areas import Areas, areas_of
 from .collection import Collection, read_collection
 from .costs import Cost, CostBench
 from .desk import Desk
+from .machine import machine
 from .measuring import Measures
 from .pipelines import CASCADE, DENSE, HYBRID, LEXICAL, MODES, Answers, Sources
 from .qualities import MODEL, Qualities
 from .remembering import RememberingReranker
-from .vectors import encoded
+from .vectors import KnownQueries, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +50,8 @@ SEEDS = 10
 @dataclass(frozen=True)
 class PruneCurve:
     """All that was measured. ``costs`` are along the curve of the quality ``costs_of``, its first
-    point unpruned; ``tokens_pruned``: quality -> share of tokens pruned at each share."""
+    point unpruned; ``tokens_pruned``: quality -> share of tokens pruned at each share;
+    ``query_milliseconds``: the median of encoding one question."""
 
     collection: Collection
     settings: Settings
@@ -62,6 +64,7 @@ class PruneCurve:
     costs: Sequence[Cost]
     costs_of: str
     tokens_pruned: Mapping[str, Sequence[float]]
+    query_milliseconds: float
     timed_passages: int
     reused: int
 
@@ -119,8 +122,11 @@ def prune_curve(
             asking = choose_query_encoder(asked, loaded, device=device)
         collection = read_collection(corpus, queries, qrels, desk, watched)
         columns = bench.qualities.columns(collection, desk, watched)
-        encoding = None if loaded is None else encoded(collection, loaded, desk, watched)
-        work = _Work(bench, collection, desk, encoding, asking, watched)
+        encoding = known = None
+        if loaded is not None and asking is not None:
+            encoding = encoded(collection, loaded, desk, watched)
+            known = KnownQueries(asking, collection.queries, collection, desk)
+        work = _Work(bench, collection, desk, encoding, known, watched)
         unpruned, samples = work.samples(columns, settings.shares)
         chosen = next((c for c in columns if c.kind == MODEL), columns[0])
         return PruneCurve(
@@ -135,6 +141,7 @@ def prune_curve(
             costs=work.costs(chosen, settings.shares),
             costs_of=chosen.name,
             tokens_pruned=_tokens_pruned(columns, settings.shares, encoding),
+            query_milliseconds=0.0 if known is None else known.milliseconds,
             timed_passages=0 if encoding is None else encoding.timed_passages,
             reused=desk.reused,
         )
@@ -172,7 +179,7 @@ class _Work:
         collection: Collection,
         desk: Desk,
         encoding: Encoding | None,
-        asking: Encoder | None,
+        asking: KnownQueries | None,
         progress: Progress,
     ) -> None:
         self._bench = bench
@@ -266,7 +273,8 @@ class _Work:
                 kept = column.kept(share)
                 curve = self.values(kept)
                 scoring = None if share == 0 else column.seconds
-                key = [self._about, column.fingerprint, share, sorted(curve), self._made_by[HYBRID]]
+                made_by = [column.fingerprint, share, self._made_by[HYBRID]]
+                key = [self._about, made_by, sorted(curve), machine()]
                 told = self._desk.value(
                     "costs",
                     key,
@@ -301,9 +309,7 @@ class _Work:
         collection = self._collection
         with self._progress.stage("bm25", len(collection)) as advance:
             texts = (passage.full_text for passage in collection.table.stream())
-            return PrunedBm25(
-                self._bench.lexical, texts, collection.queries, progress=advance
-            )
+            return PrunedBm25(self._bench.lexical, texts, collection.queries, progress=advance)
 
     def _remembered(self, reranker: Reranker, named: str) -> Reranker:
         if not getattr(reranker, "pointwise", False):
