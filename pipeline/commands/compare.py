@@ -52,6 +52,10 @@ def compare(
             help="The first is what is tested; R@100 is always there. Default: nDCG@10.",
         ),
     ] = None,
+    area_qrels: Annotated[
+        list[str] | None,
+        typer.Option(help="More judgments, of other queries, for the ROC areas alone."),
+    ] = None,
     margin: Annotated[
         float, typer.Option(help="Of equivalence, as a share of the unpruned mean.")
     ] = 0.05,
@@ -92,6 +96,7 @@ def compare(
         rerank=rerank or [],
         seeds=seeds,
         measures=measure or ["nDCG@10"],
+        area_qrels=area_qrels or [],
         margin=margin,
         alpha=alpha,
         device=device.value,

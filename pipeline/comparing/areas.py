@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...core.fingerprints import of_value
 from ...eval.discrimination import (
     area_under_roc,
     clustered_difference,
@@ -49,17 +50,18 @@ def areas_of(
 ) -> Areas:
     """Of every column but the oracle."""
     labels = np.zeros(len(collection), np.bool_)
-    labels[collection.relevant_rows()] = True
+    labels[collection.relevant_for_areas()] = True
     counts = (len(labels), int(labels.sum()))
     if labels.all():
         return Areas(*counts, {}, "every passage is relevant to some query: there is no area")
     queries = collection.judging_queries()
+    judged = of_value([labels.nonzero()[0].tolist(), queries])
     length = next(column for column in columns if column.kind == LENGTH)
     found: dict[str, dict[str, Any]] = {}
     chosen = [column for column in columns if column.kind in (MODEL, LENGTH)]
     with progress.stage("areas", len(chosen)) as advance:
         for column in chosen:
-            key = [collection.fingerprint, column.fingerprint, length.fingerprint]
+            key = [collection.corpus, judged, column.fingerprint, length.fingerprint]
             found[column.name] = desk.value(
                 "areas", key, lambda c=column: _area(c, length, labels, queries)
             )

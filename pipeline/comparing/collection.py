@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ...core.progress import Progress
-    from ...core.records import Int64Array, Query
+    from ...core.records import Int64Array, Judgments, Query
     from .desk import Desk
 
 RELEVANT = 1
@@ -33,7 +34,8 @@ class Collection:
     """Passages in the order of the corpus, the judged queries, and their judgments.
 
     ``ids`` are those of the rows. ``queries`` are the judged ones, sorted by id as text, as
-    evaluations have them. ``corpus`` and ``fingerprint`` change with any passage, and with
+    evaluations have them. ``further`` judgments say what else is relevant to somebody, for the ROC
+    areas. ``corpus`` and ``fingerprint`` change with any passage, and with
     anything at all; ``warnings`` are sentences for people.
     """
 
@@ -43,6 +45,7 @@ class Collection:
     ids: Sequence[str]
     queries: Sequence[Query]
     judgments: dict[str, dict[str, int]]
+    further: Judgments
     corpus: str
     fingerprint: str
     warnings: tuple[str, ...]
@@ -56,36 +59,58 @@ class Collection:
 
     def relevant_rows(self) -> Int64Array:
         """The rows judged relevant to some query, rising."""
-        rows = {passage: row for row, passage in enumerate(self.ids)}
+        return self._relevant([self.judgments])
+
+    def relevant_for_areas(self) -> Int64Array:
+        """Those that the further judgments call relevant, too."""
+        return self._relevant([self.judgments, self.further])
+
+    def _relevant(self, sources: Sequence[Judgments]) -> Int64Array:
         found = {
-            rows[passage]
-            for grades in self.judgments.values()
+            self._rows[passage]
+            for judgments in sources
+            for grades in judgments.values()
             for passage, grade in grades.items()
-            if grade >= RELEVANT and passage in rows
+            if grade >= RELEVANT and passage in self._rows
         }
         return np.array(sorted(found), np.int64)
 
     def judging_queries(self) -> list[list[str]]:
-        """For each row the queries that it was judged for, whatever the grade."""
-        rows = {passage: row for row, passage in enumerate(self.ids)}
+        """For each row the queries that it was judged for, whatever the grade; further ones too."""
         found: list[list[str]] = [[] for _ in self.ids]
-        for query, grades in self.judgments.items():
-            for passage in grades:
-                if passage in rows:
-                    found[rows[passage]].append(query)
+        for judgments in (self.judgments, self.further):
+            for query, grades in judgments.items():
+                for passage in grades:
+                    if passage in self._rows:
+                        found[self._rows[passage]].append(query)
         return found
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {passage: row for row, passage in enumerate(self.ids)}
 
 
 def read_collection(
-    corpus: str | Path, queries: str, qrels: str, desk: Desk, progress: Progress
+    corpus: str | Path,
+    queries: str,
+    qrels: str,
+    further: Sequence[str],
+    desk: Desk,
+    progress: Progress,
 ) -> Collection:
-    """Read all three. Queries without a judgment are left out, and so are judged ones without text.
+    """Read all of it; ``further`` are files of judgments, too.
+
+    Queries without a judgment are left out, and so are judged ones without text.
 
     Raises BadData for a corpus, queries or judgments with errors, Mismatch when no query is
     judged or no relevant passage is in the corpus, MissingResource.
     """
     asked = read_queries(queries)
     judged = read_qrels(qrels)
+    others: dict[str, dict[str, int]] = {}
+    for each in further:
+        for query, grades in read_qrels(each).judgments.items():
+            others.setdefault(query, {}).update(grades)
     judgments = {q.id: judged.judgments[q.id] for q in asked if judged.judgments.get(q.id)}
     if not judgments:
         first = next(iter(judged.judgments), "no query")
@@ -114,6 +139,7 @@ def read_collection(
         ids=ids,
         queries=chosen,
         judgments=judgments,
+        further=others,
         corpus=passages,
         fingerprint=of_value(about),
         warnings=(*judged.warnings, *_warnings(len(asked), judged.judgments, judgments, set(ids))),

@@ -68,6 +68,12 @@ class PruneCurve:
     timed_passages: int
     reused: int
 
+    def write(self, folder: str | Path, *, command: str = "") -> list[Path]:
+        """``write_report`` of this curve: report.md, report.json and a figure."""
+        from .curve_report import write_report
+
+        return write_report(self, folder, command=command)
+
 
 def prune_curve(
     corpus: str | Path,
@@ -83,6 +89,7 @@ def prune_curve(
     rerank: Sequence[str | Reranker] = (),
     seeds: int = SEEDS,
     measures: Sequence[str] = ("nDCG@10",),
+    area_qrels: Sequence[str] = (),
     margin: float = MARGIN,
     alpha: float = ALPHA,
     k1: float = 0.9,
@@ -98,7 +105,8 @@ def prune_curve(
     BM25 is computed with the statistics of what is kept, to the bit what an index of it would say.
     Works in ``REPORT/work``; killed, the same call goes on, and a changed one computes what is
     new. ``write_report`` puts the result on paper. ``qualities``, ``encoder`` and
-    ``query_encoder`` are as in ``build``; a reranker is one, or "NAME:DEPTH".
+    ``query_encoder`` are as in ``build``; a reranker is one, or "NAME:DEPTH". Relevant to some
+    query, for the ROC areas, is what ``qrels`` or the files ``area_qrels`` call relevant.
 
     Raises BadArguments for shares, modes, seeds or measures that cannot be meant, before any
     work; BadData, Mismatch, MissingResource and MissingDependency as a build and ``tamis eval``.
@@ -120,7 +128,7 @@ def prune_curve(
             loaded = load_encoder(encoder, device=device) if isinstance(encoder, str) else encoder
             asked = OWN if query_encoder == encoder else query_encoder
             asking = choose_query_encoder(asked, loaded, device=device)
-        collection = read_collection(corpus, queries, qrels, desk, watched)
+        collection = read_collection(corpus, queries, qrels, area_qrels, desk, watched)
         columns = bench.qualities.columns(collection, desk, watched)
         encoding = known = None
         if loaded is not None and asking is not None:

@@ -221,6 +221,15 @@ class TestTheColumns:
         )
         assert "oracle" not in areas
 
+    def test_further_judgments_are_for_the_areas_alone(self, data: Path, tmp_path: Path) -> None:
+        (tmp_path / "train.tsv").write_text("t1\t0\tp7\t1\nt1\t0\tp8\t0\n", "utf-8")
+        more = {"modes": ["lexical"], "qualities": ["itn"], "seeds": 1}
+        plain = curve_over(data, tmp_path / "r", **more)
+        further = curve_over(data, tmp_path / "r", area_qrels=[str(tmp_path / "train.tsv")], **more)
+        assert (plain.areas.positives, further.areas.positives) == (6, 7)
+        assert plain.areas.by_quality["itn"] != further.areas.by_quality["itn"]
+        assert as_json(plain)["curves"] == as_json(further)["curves"]
+
     def test_queries_without_a_judgment_are_told_and_left_out(self, found: PruneCurve) -> None:
         assert [query.id for query in found.collection.queries] == sorted(RELEVANT)
         assert found.collection.warnings[0].startswith("1 of 6 queries have no judgment")
