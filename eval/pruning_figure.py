@@ -138,7 +138,7 @@ def _legend(drawn: Any, axis: Any, most: int) -> None:
     handles, names = axis.get_legend_handles_labels()
     for place, handle in enumerate(handles):
         if isinstance(handle, Line2D) and handle.get_marker() not in ("None", "", None):
-            plain = {"color": handle.get_color(), "lw": handle.get_linewidth()}
+            plain: dict[str, Any] = {"color": handle.get_color(), "lw": handle.get_linewidth()}
             handles[place] = Line2D(
                 [], [], marker=handle.get_marker(), ms=handle.get_markersize(), **plain
             )
@@ -181,10 +181,9 @@ def _random(axis: Any, curves: Sequence[Curve], measure: str, mean: float) -> No
     if not found:
         return
     shares = [0.0, *(each.share for each in found)]
-    low, high, middle = (
-        [mean, *(side(each)[measure] for each in found)]
-        for side in (lambda s: s.lows, lambda s: s.highs, lambda s: s.means)
-    )
+    low = [mean, *(each.lows[measure] for each in found)]
+    high = [mean, *(each.highs[measure] for each in found)]
+    middle = [mean, *(each.means[measure] for each in found)]
     axis.fill_between(
         shares, low, high, color=_RANDOM, alpha=0.3, lw=0, label=f"random, {len(curves)} seeds"
     )

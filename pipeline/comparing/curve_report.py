@@ -80,6 +80,7 @@ def as_json(found: PruneCurve, command: str = "") -> dict[str, Any]:
         "costs": {
             "quality": found.costs_of,
             "query_encoding_milliseconds": found.query_milliseconds,
+            "rerank_milliseconds": dict(found.rerank_milliseconds),
             "encoding_timed_on_passages": found.timed_passages,
             "points": [asdict(cost) for cost in found.costs],
         },

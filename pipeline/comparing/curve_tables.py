@@ -237,6 +237,10 @@ def _costs(found: PruneCurve) -> list[str]:
                 *(f"{cost.milliseconds[name]:.2f}" for name in timed),
             ]
         )
+    told = "".join(
+        f" Reranking by {name}, the same in any cut: {each:.1f} ms a query."
+        for name, each in found.rerank_milliseconds.items()
+    )
     worst = max((diff for cost in found.costs for diff in cost.checked.values()), default=0.0)
     return [
         *table(head, rows),
@@ -245,7 +249,8 @@ def _costs(found: PruneCurve) -> list[str]:
         f"written, opened and thrown away. Encoding is the one estimate: seconds a token, measured "
         f"while {found.timed_passages:,} passages were encoded, times the tokens kept. "
         f"Milliseconds: the median over queries asked one at a time, first stages 1,000 deep, "
-        f"without reranking and without encoding the query ({found.query_milliseconds:.2f} ms). "
+        f"without reranking and without encoding the query ({found.query_milliseconds:.2f} ms)."
+        f"{told} "
         f"What these indexes answered differs from the curve by at most {worst:.1g} in any measure "
         f"of any query.",
     ]

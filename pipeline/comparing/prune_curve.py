@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from hashlib import sha256
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...core.errors import BadArguments
-from ...core.optional import need
 from ...core.progress import Silent
 from ...eval.equivalence import ALPHA, MARGIN
-from ...eval.pruning_curve import Curve, Samples, Settings, curves_of
-from ...index.lexical import LexicalSettings, check_engine
-from ...index.lexical.pruned import PrunedBm25
-from ...index.pruned_dense import PrunedDense
+from ...eval.pruning_curve import Curve, Settings, curves_of
+from ...index.lexical import LexicalSettings
 from ..asymmetric import OWN, choose_query_encoder
 from ..choices import DEFAULT_ENCODER, DEFAULT_QUALITY
 from ..components import encoder as load_encoder
 from ..components import rerank_stage
 from .areas import Areas, areas_of
 from .collection import Collection, read_collection
-from .costs import Cost, CostBench
+from .cuts import Bench, Cuts
 from .desk import Desk
-from .machine import machine
 from .measuring import Measures
-from .pipelines import CASCADE, DENSE, HYBRID, LEXICAL, MODES, Answers, Sources
+from .pipelines import CASCADE, DENSE, MODES
 from .qualities import MODEL, Qualities
-from .remembering import RememberingReranker
 from .vectors import KnownQueries, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from ...core.progress import Progress
     from ...core.protocols import Encoder, QualityModel, QualityRecipe, Reranker
-    from ...core.records import Float64Array
+    from .costs import Cost
     from .qualities import Column
     from .vectors import Encoding
 
@@ -51,7 +43,8 @@ SEEDS = 10
 class PruneCurve:
     """All that was measured. ``costs`` are along the curve of the quality ``costs_of``, its first
     point unpruned; ``tokens_pruned``: quality -> share of tokens pruned at each share;
-    ``query_milliseconds``: the median of encoding one question."""
+    ``query_milliseconds``: the median of encoding one question; ``rerank_milliseconds``:
+    reranker -> a question's candidates, unpruned."""
 
     collection: Collection
     settings: Settings
@@ -64,6 +57,7 @@ class PruneCurve:
     costs: Sequence[Cost]
     costs_of: str
     tokens_pruned: Mapping[str, Sequence[float]]
+    rerank_milliseconds: Mapping[str, float]
     query_milliseconds: float
     timed_passages: int
     reused: int
@@ -112,7 +106,7 @@ def prune_curve(
     work; BadData, Mismatch, MissingResource and MissingDependency as a build and ``tamis eval``.
     """
     settings = Settings(margin, alpha, 0, _shares(shares), Measures.named(measures).names)
-    bench = _Bench(
+    bench = Bench(
         Measures.named(measures),
         _pipelines(modes, bool(rerank)),
         Qualities(qualities, seeds),
@@ -134,8 +128,8 @@ def prune_curve(
         if loaded is not None and asking is not None:
             encoding = encoded(collection, loaded, desk, watched)
             known = KnownQueries(asking, collection.queries, collection, desk)
-        work = _Work(bench, collection, desk, encoding, known, watched)
-        unpruned, samples = work.samples(columns, settings.shares)
+        cuts = Cuts(bench, collection, desk, encoding, known, watched)
+        unpruned, samples = cuts.samples(columns, settings.shares)
         chosen = next((c for c in columns if c.kind == MODEL), columns[0])
         return PruneCurve(
             collection=collection,
@@ -146,184 +140,14 @@ def prune_curve(
             qualities=list(dict.fromkeys(column.name for column in columns)),
             curves=curves_of(samples, unpruned, settings),
             areas=areas_of(columns, collection, desk, watched),
-            costs=work.costs(chosen, settings.shares),
+            costs=cuts.costs(chosen, settings.shares),
             costs_of=chosen.name,
             tokens_pruned=_tokens_pruned(columns, settings.shares, encoding),
+            rerank_milliseconds=cuts.rerank_milliseconds(),
             query_milliseconds=0.0 if known is None else known.milliseconds,
             timed_passages=0 if encoding is None else encoding.timed_passages,
             reused=desk.reused,
         )
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """What was asked for, checked."""
-
-    measures: Measures
-    pipelines: Sequence[str]
-    qualities: Qualities
-    lexical: LexicalSettings
-    rerankers: Sequence[Reranker]
-    rerank_names: Sequence[str]
-
-    def needs(self, stage: str) -> bool:
-        """Whether a pipeline asks this first stage."""
-        return bool({stage, HYBRID, CASCADE} & {*self.pipelines})
-
-    def check(self) -> None:
-        """MissingDependency for what the work will want hours later."""
-        if self.needs(DENSE):
-            need("faiss", "dense retrieval")
-        if self.needs(LEXICAL):
-            check_engine(self.lexical)
-
-
-class _Work:
-    """Cut after cut through the pipelines; what was measured before is read."""
-
-    def __init__(
-        self,
-        bench: _Bench,
-        collection: Collection,
-        desk: Desk,
-        encoding: Encoding | None,
-        asking: KnownQueries | None,
-        progress: Progress,
-    ) -> None:
-        self._bench = bench
-        self._collection = collection
-        self._desk = desk
-        self._encoding = encoding
-        self._asking = asking
-        self._progress = progress
-        self._sources: Sources | None = None
-        self._about = {
-            "collection": collection.fingerprint,
-            "measures": bench.measures.names,
-            "depth": bench.measures.depth,
-        }
-        dense = [
-            each.fingerprint
-            for each in (encoding and encoding.card, asking and asking.card)
-            if each is not None
-        ]
-        words = bench.lexical.to_json()
-        self._made_by: dict[str, list[Any]] = {
-            DENSE: dense,
-            LEXICAL: [words],
-            HYBRID: [dense, words],
-            CASCADE: [dense, words, list(bench.rerank_names)],
-        }
-
-    def samples(
-        self, columns: Sequence[Column], shares: Sequence[float]
-    ) -> tuple[dict[str, Float64Array], list[Samples]]:
-        """The values of each pipeline unpruned, and of each column in each pipeline."""
-        whole = np.ones(len(self._collection), np.bool_)
-        pipelines = self._bench.pipelines
-        found: list[Samples] = []
-        with self._progress.stage("prune", 1 + len(columns) * len(shares)) as advance:
-            unpruned = self.values(whole)
-            advance(1)
-            for column in columns:
-                masks = [column.kept(share) for share in shares]
-                rows = []
-                for mask in masks:
-                    rows.append(self.values(mask))
-                    advance(1)
-                counts = [int(np.count_nonzero(mask)) for mask in masks]
-                found += [
-                    Samples(
-                        column.name,
-                        column.kind,
-                        pipeline,
-                        counts,
-                        np.stack([row[pipeline] for row in rows]),
-                        column.seed,
-                    )
-                    for pipeline in pipelines
-                ]
-        return unpruned, found
-
-    def values(self, kept: NDArray[np.bool_]) -> dict[str, Float64Array]:
-        """Pipeline -> [measures, queries] in one cut."""
-        cut = sha256(np.packbits(kept).tobytes()).hexdigest()
-        answers: list[Answers] = []
-
-        def made(pipeline: str) -> Float64Array:
-            if not answers:
-                answers.append(Answers(self._ready(), kept))
-            return self._bench.measures.values(self._collection, answers[0].of(pipeline))
-
-        return {
-            name: self._desk.array(
-                "values",
-                [self._about, name, self._made_by[name], cut],
-                lambda name=name: made(name),
-            )
-            for name in self._bench.pipelines
-        }
-
-    def costs(self, column: Column, shares: Sequence[float]) -> list[Cost]:
-        """Unpruned and at each share of this column; seconds belong to the machine."""
-        bench = self._bench
-        stand = CostBench(
-            self._collection,
-            self._encoding if bench.needs(DENSE) else None,
-            self._asking,
-            bench.lexical if bench.needs(LEXICAL) else None,
-            bench.measures,
-            self._desk.work,
-        )
-        found = []
-        with self._progress.stage("cost", 1 + len(shares)) as advance:
-            for share in (0.0, *shares):
-                kept = column.kept(share)
-                curve = self.values(kept)
-                scoring = None if share == 0 else column.seconds
-                made_by = [column.fingerprint, share, self._made_by[HYBRID]]
-                key = [self._about, made_by, sorted(curve), machine()]
-                told = self._desk.value(
-                    "costs",
-                    key,
-                    lambda s=share, k=kept, t=scoring, c=curve: asdict(stand.cost(s, k, t, c)),
-                )
-                found.append(Cost(**told))
-                advance(1)
-        return found
-
-    def _ready(self) -> Sources:
-        """The first stages, made when the first cut is not known yet."""
-        if self._sources is None:
-            bench, collection = self._bench, self._collection
-            self._sources = Sources(
-                collection,
-                self._dense() if bench.needs(DENSE) else None,
-                self._lexical() if bench.needs(LEXICAL) else None,
-                [
-                    self._remembered(each, named)
-                    for each, named in zip(bench.rerankers, bench.rerank_names, strict=True)
-                ],
-            )
-        return self._sources
-
-    def _dense(self) -> PrunedDense:
-        assert self._encoding is not None, "needed, so encoded"
-        assert self._asking is not None, "needed, so loaded"
-        texts = [query.text for query in self._collection.queries]
-        return PrunedDense(self._encoding.index(), self._asking.encode_queries(texts))
-
-    def _lexical(self) -> PrunedBm25:
-        collection = self._collection
-        with self._progress.stage("bm25", len(collection)) as advance:
-            texts = (passage.full_text for passage in collection.table.stream())
-            return PrunedBm25(self._bench.lexical, texts, collection.queries, progress=advance)
-
-    def _remembered(self, reranker: Reranker, named: str) -> Reranker:
-        if not getattr(reranker, "pointwise", False):
-            return reranker
-        key = [self._collection.corpus, named.rpartition(":")[0] or named, reranker.name]
-        return RememberingReranker(reranker, self._desk.folder("pairs", key))
 
 
 def _shares(shares: Sequence[float]) -> tuple[float, ...]:

@@ -192,6 +192,7 @@ class TestACurvePointIsATrueBuild:
         }
         assert all(cost.checked[name] < 1e-9 for name in ("dense", "lexical", "hybrid"))
         assert set(cost.milliseconds) == {"dense", "lexical", "hybrid"}
+        assert set(found.rerank_milliseconds) == {"overlap"}
         assert found.costs[0].seconds["score"] == 0
         assert cost.seconds["score"] > 0
         tokens = 1 - cost.tokens / found.costs[0].tokens
@@ -241,7 +242,7 @@ class TestNothingIsDoneTwice:
         once = curve_over(data, tmp_path / "r", encoder=encoder, rerank=[reranker])
         asked = reranker.asked
         assert encoder.passages == PASSAGES
-        assert asked < 5 * 20 * 10, "a pair is scored once, not in each of 16 cuts"
+        assert asked < 5 * 20 * 10, "a pair is scored once, not in each of 16 cuts; 5 are timed"
         again = curve_over(data, tmp_path / "r", encoder=encoder, rerank=[reranker])
         assert (encoder.passages, reranker.asked) == (PASSAGES, asked)
         assert again.reused > once.reused
