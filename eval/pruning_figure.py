@@ -261,7 +261,7 @@ def _costs(axis: Any, panel: CostPanel) -> None:
         sum(each) if panel.stacked else max(each)
         for each in zip(*panel.lines.values(), strict=True)
     )
-    axis.set_ylim(0, highest * (1.08 if panel.stacked else 1.45))
+    axis.set_ylim(0, highest * (1.3 if panel.stacked else 1.45))
     axis.set_title(panel.title, loc="left", size=8.5, color=_INK)
     axis.set_ylabel(panel.unit)
     _percent_axis(axis, max(panel.shares))

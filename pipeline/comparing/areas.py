@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,9 +63,8 @@ def areas_of(
     with progress.stage("areas", len(chosen)) as advance:
         for column in chosen:
             key = [collection.corpus, judged, column.fingerprint, length.fingerprint]
-            found[column.name] = desk.value(
-                "areas", key, lambda c=column: _area(c, length, labels, queries)
-            )
+            make = partial(_area, column, length, labels, queries)
+            found[column.name] = desk.value("areas", key, make)
             advance(1)
     drawn = [area_under_roc(c.scores, labels) for c in columns if c.kind == RANDOM]
     found[RANDOM] = {

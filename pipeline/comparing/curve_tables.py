@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...eval.pruning_curve import CLAIMS, spreads, verdicts
+from .costs import ROUNDS
 from .markdown import percent, table
 from .pipelines import MODES, TITLES
 from .qualities import ORACLE, RANDOM
@@ -248,7 +249,8 @@ def _costs(found: PruneCurve) -> list[str]:
         f"Along the curve of {found.costs_of}, each on an index of the kept passages that was "
         f"written, opened and thrown away. Encoding is the one estimate: seconds a token, measured "
         f"while {found.timed_passages:,} passages were encoded, times the tokens kept. "
-        f"Milliseconds: the median over queries asked one at a time, first stages 1,000 deep, "
+        f"Milliseconds: the median over queries asked one at a time, the best of {ROUNDS} times "
+        f"for each, first stages 1,000 deep, "
         f"without reranking and without encoding the query ({found.query_milliseconds:.2f} ms)."
         f"{told} "
         f"What these indexes answered differs from the curve by at most {worst:.1g} in any measure "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from .pipelines import CASCADE, DENSE, HYBRID, LEXICAL, Answers, Sources
 from .remembering import RememberingReranker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -83,11 +84,8 @@ class Cuts:
             "measures": bench.measures.names,
             "depth": bench.measures.depth,
         }
-        dense = [
-            each.fingerprint
-            for each in (encoding and encoding.card, asking and asking.card)
-            if each is not None
-        ]
+        dense = [] if encoding is None else [encoding.card.fingerprint]
+        dense += [] if asking is None else [asking.card.fingerprint]
         words = bench.lexical.to_json()
         self._made_by: dict[str, list[Any]] = {
             DENSE: dense,
@@ -140,7 +138,7 @@ class Cuts:
             name: self._desk.array(
                 "values",
                 [self._about, name, self._made_by[name], cut],
-                lambda name=name: made(name),
+                partial(made, name),
             )
             for name in self._bench.pipelines
         }
@@ -164,12 +162,8 @@ class Cuts:
                 scoring = None if share == 0 else column.seconds
                 made_by = [column.fingerprint, share, self._made_by[HYBRID]]
                 key = [self._about, made_by, sorted(curve), machine()]
-                told = self._desk.value(
-                    "costs",
-                    key,
-                    lambda s=share, k=kept, t=scoring, c=curve: asdict(stand.cost(s, k, t, c)),
-                )
-                found.append(Cost(**told))
+                make = partial(stand.cost, share, kept, scoring, curve)
+                found.append(Cost(**self._desk.value("costs", key, partial(_as_dict, make))))
                 advance(1)
         return found
 
@@ -218,3 +212,7 @@ class Cuts:
             return reranker
         key = [self._collection.corpus, named.rpartition(":")[0] or named, reranker.name]
         return RememberingReranker(reranker, self._desk.folder("pairs", key))
+
+
+def _as_dict(make: Callable[[], Cost]) -> dict[str, Any]:
+    return asdict(make())

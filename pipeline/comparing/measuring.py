@@ -39,7 +39,7 @@ class Measures:
     @property
     def depth(self) -> int:
         """How far down a ranking the measures look."""
-        return max(each.params.get("cutoff", FIRST_STAGE) for each in self.measures)
+        return max(int(each.params.get("cutoff", FIRST_STAGE)) for each in self.measures)
 
     def values(self, collection: Collection, rankings: Sequence[Ranking]) -> Float64Array:
         """[measures, queries], the queries in the collection's order; nothing found is 0.
