@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from .encoders.recurrent.untrained import recurrent as recurrent
     from .pipeline.build import build as build
+    from .pipeline.comparing.prune_curve import prune_curve as prune_curve
     from .pipeline.components import encoder as encoder
     from .pipeline.components import reranker as reranker
     from .pipeline.opening import open_index as open_index
@@ -39,6 +40,7 @@ _HOMES = {
     "folded": ".encoders.folded.untrained",
     "open_corpus": ".core.corpus",
     "open_index": ".pipeline.opening",
+    "prune_curve": ".pipeline.comparing.prune_curve",
     "read_queries": ".core.queries",
     "recurrent": ".encoders.recurrent.untrained",
     "reranker": ".pipeline.components",

@@ -13,6 +13,7 @@ import typer
 from ..core.errors import TamisError
 from .commands.build import build
 from .commands.check import check
+from .commands.compare import compare
 from .commands.demo import demo
 from .commands.eval import evaluate
 from .commands.export import export
@@ -34,6 +35,7 @@ app.command("build")(build)
 app.command("search")(search)
 app.command("eval")(evaluate)
 app.command("quality")(quality)
+app.command("compare")(compare)
 app.command("check")(check)
 app.command("info")(info)
 app.command("tune-cold")(tune_cold)

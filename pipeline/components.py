@@ -122,6 +122,14 @@ def reranker(
     return loaded
 
 
+def rerank_stage(text: str, device: str = "cpu") -> Reranker:
+    """``NAME[:DEPTH]`` to a reranker; the depth is 100 where none is written."""
+    name, colon, depth = text.rpartition(":")
+    if not colon or not depth.isdigit():
+        name, depth = text, "100"
+    return reranker(name, keep=int(depth), device=device)
+
+
 def _may_be_of_the_hub(name: str) -> bool:
     organisation, slash, model = name.partition("/")
     return bool(slash and organisation not in ("", ".", "..") and model and "/" not in model)

@@ -78,11 +78,20 @@ class Pruned:
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class Given:
     """Scores that came in a file; their fingerprint is that of the numbers."""
 
     card: QualityCard
     scores: Float32Array
+
+    def of(self, passages: int) -> Float32Array:
+        """The scores; Mismatch unless there is one for each of so many passages."""
+        if len(self.scores) != passages:
+            raise Mismatch(
+                f"{self.card.name} holds {len(self.scores):,} scores, the corpus has "
+                f"{passages:,} passages; expected one for each, in the order of the corpus"
+            )
+        return self.scores
 
 
 class Pruner:
@@ -114,7 +123,7 @@ class Pruner:
             need("rensa", "leaving out near-duplicates")
         scored = quality is not None or keep is not None or min_quality is not None
         wanted = DEFAULT_QUALITY if quality is None else quality
-        self._scorer = _scorer(wanted, device) if scored else None
+        self._scorer = scorer_of(wanted, device) if scored else None
 
     @classmethod
     def asked(
@@ -219,7 +228,7 @@ class Pruner:
 
     def _scores(
         self,
-        scorer: QualityModel | QualityRecipe | _Given,
+        scorer: QualityModel | QualityRecipe | Given,
         table: PassageTable,
         repetition: Repetition,
         folder: Path,
@@ -228,15 +237,10 @@ class Pruner:
         progress: Progress,
     ) -> tuple[QualityCard, Float32Array]:
         """[passages of the corpus] float32; near-duplicates are neither fitted on nor scored."""
-        if isinstance(scorer, _Given):
-            if len(scorer.scores) != len(table):
-                raise Mismatch(
-                    f"{scorer.card.name} holds {len(scorer.scores):,} scores, the corpus has "
-                    f"{len(table):,} passages; expected one for each, in the order of the corpus"
-                )
-            return scorer.card, scorer.scores
+        if isinstance(scorer, Given):
+            return scorer.card, scorer.of(len(table))
         rows = repetition.rows
-        model = _fitted(scorer, table, rows, progress)
+        model = fitted(scorer, table, rows, progress)
         scores = predecessor.scores(model.card, rows) if predecessor else None
         if scores is None:
             shards = ScoreShards(folder, model, len(rows), shard_rows)
@@ -248,9 +252,10 @@ class Pruner:
         return model.card, repetition.spread(scores)
 
 
-def _scorer(
-    quality: str | Path | QualityModel | QualityRecipe, device: str
-) -> QualityModel | QualityRecipe | _Given:
+def scorer_of(
+    quality: str | Path | QualityModel | QualityRecipe, device: str = "cpu"
+) -> QualityModel | QualityRecipe | Given:
+    """A model or recipe as it is, by its name or file; scores by the name of a ``.npy`` file."""
     if not isinstance(quality, str | Path):
         return quality
     if str(quality).endswith(".npy"):
@@ -258,7 +263,7 @@ def _scorer(
     return load_quality(str(quality), device=device)
 
 
-def _fitted(
+def fitted(
     scorer: QualityModel | QualityRecipe, table: PassageTable, rows: Int64Array, progress: Progress
 ) -> QualityModel:
     """The model; one that has to read its corpus first does so now."""
@@ -284,7 +289,7 @@ def _stream(table: PassageTable, rows: Int64Array) -> Iterator[Passage]:
     yield from compress(table.stream(first, first + len(wanted)), wanted.tolist())
 
 
-def _given(path: Path) -> _Given:
+def _given(path: Path) -> Given:
     """Scores from a file, checked as far as can be without the corpus."""
     try:
         found = np.load(path, allow_pickle=False)
@@ -304,7 +309,7 @@ def _given(path: Path) -> _Given:
         )
     name = path.name.encode("utf-8", "replace").decode("utf-8")
     fingerprint = hashlib.sha256(scores.astype("<f4").tobytes()).hexdigest()
-    return _Given(QualityCard(name, fingerprint), scores)
+    return Given(QualityCard(name, fingerprint), scores)
 
 
 def _shape(found: object) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..core.errors import BadArguments, Mismatch
+from ..core.protocols import Retriever
 from ..core.records import Ranking
 from ..core.stopwatch import Stopwatch
 
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from ..index.dense import DenseIndex
     from ..index.lexical import LexicalIndex
     from ..index.passages import Passages
+
+
+class FirstStage(Retriever, Protocol):
+    """A retriever and the passages that its rows are."""
+
+    @property
+    def passages(self) -> Passages: ...
 
 
 @dataclass(frozen=True)

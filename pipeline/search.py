@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..core.protocols import Reranker
     from ..index.passages import Passages
     from .cold.tier import ColdTier
-    from .retrievers import DenseRetriever, LexicalRetriever
+    from .retrievers import FirstStage
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,14 @@ class Search:
     pruned passages below both retrievers, asked where it wants to be.
     """
 
-    dense: DenseRetriever | None = None
-    lexical: LexicalRetriever | None = None
+    dense: FirstStage | None = None
+    lexical: FirstStage | None = None
     fuse: str = "rrf"
     weights: Mapping[str, float] | None = None
     rerank: Sequence[Reranker] = ()
     k: int | None = None
     cold: ColdTier | None = None
-    _stages: list[DenseRetriever | LexicalRetriever] = field(init=False, repr=False)
+    _stages: list[FirstStage] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         stages = [stage for stage in (self.dense, self.lexical) if stage is not None]

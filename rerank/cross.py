@@ -34,6 +34,8 @@ class CrossReranker:
     one score a pair, BadArguments when the device is not there.
     """
 
+    pointwise = True
+
     def __init__(
         self, *, model: str | Path = DEFAULT_MODEL, keep: int = 100, device: str = "cpu"
     ) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from ...core.errors import BadArguments, Mismatch
 from ...core.protocols import Encoder
 from ...index.tiers import TieredPassages, joined
-from ..retrievers import DenseRetriever
+from ..retrievers import DenseRetriever, LexicalRetriever
 from .signals import SIGNALS, mode_of, sureness
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...core.records import Float32Array, Int32Array, Query, Ranking
     from ...core.stopwatch import Stopwatch
     from ...index.folder import IndexFolder
-    from ..retrievers import LexicalRetriever
+    from ..retrievers import FirstStage
 
 WHEN = ("auto", "always", "never")
 
@@ -40,12 +40,13 @@ class ColdTier:
     hot_rows: int
     thresholds: Mapping[str, Mapping[str, Any]] | None
 
-    def misfits(self, stages: Sequence[DenseRetriever | LexicalRetriever]) -> list[str]:
+    def misfits(self, stages: Sequence[FirstStage]) -> list[str]:
         """Why these hot stages cannot be completed from this tier; nothing where they can."""
         wrong = [
             f"{stage.name} reads passages without the cold tier: take its stages from one index"
             for stage in stages
             if not isinstance(stage.passages, TieredPassages)
+            or not isinstance(stage, DenseRetriever | LexicalRetriever)
         ]
         mode = mode_of(stage.name for stage in stages)
         if self.thresholds is not None and mode not in self.thresholds:
@@ -58,7 +59,7 @@ class ColdTier:
 
     def completed(
         self,
-        stages: Sequence[DenseRetriever | LexicalRetriever],
+        stages: Sequence[FirstStage],
         found: Mapping[str, Sequence[Ranking]],
         queries: Sequence[Query],
         clock: Stopwatch,
@@ -95,13 +96,12 @@ class ColdTier:
         unsure: NDArray[np.bool_] = sure <= rule["threshold"]
         return unsure
 
-    def _beside(
-        self, stage: DenseRetriever | LexicalRetriever
-    ) -> DenseRetriever | LexicalRetriever:
+    def _beside(self, stage: FirstStage) -> FirstStage:
         """The same stage over the cold tier."""
         name = f"{stage.name} (cold)"
         if isinstance(stage, DenseRetriever):
             return replace(stage, index=self.folder.dense, name=name)
+        assert isinstance(stage, LexicalRetriever), "all others are misfits"
         return replace(stage, index=self.folder.lexical, name=name)
 
 
@@ -125,8 +125,8 @@ def cold_tier(folder: IndexFolder, when: str) -> ColdTier | None:
 
 
 def remembering(
-    stages: Sequence[DenseRetriever | LexicalRetriever],
-) -> list[DenseRetriever | LexicalRetriever]:
+    stages: Sequence[FirstStage],
+) -> list[FirstStage]:
     """The same stages for one run, whose encoder is asked once for the queries of both tiers."""
     return [
         replace(stage, encoder=LastQueries(stage.encoder))

@@ -60,6 +60,7 @@ def search(
     A question prints texts, scores and the time of each stage; a file of queries writes a run.
     """
     _refuse_misfits(question, queries, output, mode, fuse)
+    from ..components import rerank_stage
     from ..opening import open_index
 
     if queries is not None and output is not None:
@@ -77,7 +78,7 @@ def search(
         mode=mode.value,
         fuse=(fuse or Fuse.rrf).value,
         weights=None if dense_weight is None else _weights(dense_weight),
-        rerank=[_reranker(text, device.value) for text in rerank or []],
+        rerank=[rerank_stage(text, device.value) for text in rerank or []],
         cold=cold.value,
     )
     if queries is not None and output is not None:
@@ -119,16 +120,6 @@ def _weights(dense: float) -> dict[str, float]:
     if not 0 <= dense <= 1:
         raise BadArguments(f"--dense-weight is {dense}; it lies between 0 and 1")
     return {"dense": dense, "lexical": 1 - dense}
-
-
-def _reranker(text: str, device: str) -> Any:
-    """``NAME[:DEPTH]`` to a reranker."""
-    from ..components import reranker
-
-    name, colon, depth = text.rpartition(":")
-    if not colon or not depth.isdigit():
-        name, depth = text, "100"
-    return reranker(name, keep=int(depth), device=device)
 
 
 def _print_json(question: str, mode: str, run: Run, milliseconds: dict[str, float]) -> None:
