@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkabl
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from .packed_texts import PackedTexts
     from .records import Float32Array, Int32Array, Passage, Query, Ranking
     from .stopwatch import Stopwatch
 
@@ -87,6 +88,37 @@ class QualityModel(Protocol):
         most where a neural network gives it. No text, no scores. A text that is empty or has no
         word is legal.
         """
+        ...
+
+
+class ReadsPacked(Protocol):
+    """Whoever reads passages that were tokenised before: a build then does that once."""
+
+    @property
+    def token_form(self) -> str:
+        """Fingerprint of tokenizer and passage prefix: equal forms read the same tokens."""
+        ...
+
+    def tokenise(self, texts: Sequence[str]) -> PackedTexts:
+        """Passages, not cut. Every reader cuts them at its own maximum length."""
+        ...
+
+
+@runtime_checkable
+class ScoresPacked(ReadsPacked, Protocol):
+    """A ``QualityModel`` that can go without the texts."""
+
+    def score_packed(self, packed: PackedTexts) -> Float32Array:
+        """What ``score`` gives for the texts."""
+        ...
+
+
+@runtime_checkable
+class EncodesPacked(ReadsPacked, Protocol):
+    """An ``Encoder`` that can go without the texts of passages."""
+
+    def encode_packed(self, packed: PackedTexts) -> Encoded:
+        """What ``encode`` gives for the passages."""
         ...
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core.fingerprints import of_value
 from ..core.optional import need
+from ..core.packed_texts import PackedTexts
 from ..core.protocols import Encoded, Encoder, EncoderCard
 from ..kernels.native.parallel import run
 from .bert_numpy import BertLayers
@@ -22,7 +23,7 @@ from .blas_threads import one_blas_thread
 from .minilm import SHA256, minilm_folder
 from .model_files import fingerprint_of_model
 from .recurrent.token_packs import token_packs
-from .word_pieces import PackedTexts, WordPieces
+from .word_pieces import WordPieces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

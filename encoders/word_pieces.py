@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -11,25 +11,15 @@ import numpy as np
 
 from ..core.corpus.validation import has_lone_surrogate
 from ..core.errors import BadData
+from ..core.fingerprints import of_value
+from ..core.packed_texts import PackedTexts
 from .recurrent.kinds import not_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from ..core.records import Int32Array, Int64Array
-
 _CHUNK = 4096  # texts that are tokenised together, while the model works on the chunk before
-
-
-@dataclass(frozen=True, slots=True)
-class PackedTexts:
-    """ids [tokens] int32 of texts cut to the maximum length; bounds [n + 1] int64, where each
-    begins; counts [n] int32, each text's length before the cut."""
-
-    ids: Int32Array
-    bounds: Int64Array
-    counts: Int32Array
 
 
 class WordPieces:
@@ -57,6 +47,11 @@ class WordPieces:
     def to_json(self) -> str:
         return str(self._tokenizer.to_str())
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for tokenizers that give every text the same ids."""
+        return of_value({"tokenizer": self.to_json()})
+
     def pack(self, texts: Sequence[str], prefix: str = "", max_length: int = 0) -> PackedTexts:
         """All texts at once; ``max_length`` 0 cuts nothing.
 
@@ -74,12 +69,8 @@ class WordPieces:
         counts = np.fromiter(map(len, encodings), np.int32, len(encodings))
         tokens = chain.from_iterable(encoding.ids for encoding in encodings)
         ids = np.fromiter(tokens, np.int32, int(counts.sum(dtype=np.int64)))
-        lengths = np.minimum(counts, max_length) if max_length else counts
-        bounds = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-        if len(ids) > bounds[-1]:
-            starts = np.repeat(np.cumsum(counts, dtype=np.int64) - counts, counts)
-            ids = ids[np.arange(len(ids)) - starts < max_length]
-        return PackedTexts(ids, bounds, counts)
+        bounds = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        return PackedTexts(ids, bounds, counts).cut(max_length)
 
     def pack_ahead(
         self, texts: Sequence[str], prefix: str = "", max_length: int = 0

@@ -107,7 +107,9 @@ def build(
         skipped_file = place.goal.with_name(f"{place.goal.name}.skipped.jsonl")
         taken = take_in(source, place.draft, on_error, skipped_file, watched)
         counts = {"corpus": taken.rows + taken.skipped, "skipped": taken.skipped}
-        pruned = None if pruner is None else pruner.pruned(taken, place, shard_rows, watched)
+        pruned = (
+            None if pruner is None else pruner.pruned(taken, place, shard_rows, watched, loaded)
+        )
         taken = taken if pruned is None else pruned.taken
         table = PassageTable(place.draft / PASSAGES, taken.batches, taken.rows, None)
         below = ColdBuild.of(pruned, place, recipe, loaded.card.dim)
@@ -115,7 +117,8 @@ def build(
         if adapter is not None:
             tuned, told = adapter.adapted(table, place, watched)
             loaded, queries = tuned, tuned if queries is loaded else queries
-        shards = VectorShards(place.vectors, loaded, taken.rows, shard_rows)
+        tokens = None if pruned is None else pruned.tokens_for(loaded)
+        shards = VectorShards(place.vectors, loaded, taken.rows, shard_rows, tokens)
         with watched.stage("encode", taken.rows) as advance:
             known = None if pruned is None else pruned.known(loaded.card)
             shards.complete(lambda a, z: [p.full_text for p in table.stream(a, z)], advance, known)

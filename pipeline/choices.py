@@ -7,7 +7,7 @@ from enum import StrEnum
 DEFAULT_ENCODER = "tamis-small"
 """What passages are encoded with when nobody names an encoder."""
 
-DEFAULT_QUALITY = "perplexity"
+DEFAULT_QUALITY = "recurrent"
 """What passages are scored with when nobody names a quality model."""
 
 

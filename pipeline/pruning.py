@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
+from functools import partial
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -18,9 +19,10 @@ from ..core.durable import no_room, replacing
 from ..core.errors import BadArguments, BadData, Mismatch, MissingResource
 from ..core.fingerprints import of_texts
 from ..core.optional import need
-from ..core.protocols import QualityCard, QualityRecipe
+from ..core.protocols import EncodesPacked, QualityCard, QualityRecipe, ScoresPacked
 from ..index.building.predecessor import Predecessor
 from ..index.building.score_shards import ScoreShards
+from ..index.building.token_shards import TokenShards
 from ..index.folder import COLD, CORPUS_QUALITY, CORPUS_ROW, NEAR_DUPLICATES, QUALITY
 from ..index.near_duplicates import check_threshold
 from ..index.passages import DOCID, PassageTable, PassageWriter
@@ -33,17 +35,21 @@ from .repetition import Repetition, find_repetition
 from .reporting import beginning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
+    from ..core.packed_texts import PackedTexts
     from ..core.progress import Progress
-    from ..core.protocols import EncoderCard, QualityModel
+    from ..core.protocols import Encoder, EncoderCard, QualityModel
     from ..core.records import Float32Array, Int64Array, Passage
     from ..index.building.shards import Known
     from ..index.building.workplace import Workplace
 
+    TokensOf: TypeAlias = Callable[[Int64Array], PackedTexts | None]
+
 log = logging.getLogger(__name__)
+
 SAMPLES = 3
 """Pruned passages, the lowest scores first, that the manifest shows."""
 
@@ -65,6 +71,7 @@ class Pruned:
     predecessor: Predecessor | None
     cold: Intake | None = None
     cold_rows: Int64Array | None = None
+    tokens: Tokenised | None = None
 
     def known(self, encoder: EncoderCard) -> Known | None:
         """Vectors of kept passages that need no encoding, if there are any."""
@@ -75,6 +82,29 @@ class Pruned:
         if self.predecessor is None or self.cold_rows is None:
             return None
         return self.predecessor.vectors(encoder, self.cold_rows)
+
+    def tokens_for(self, encoder: Encoder, *, cold: bool = False) -> TokensOf | None:
+        """Tokens of the kept passages (or of the cold ones) by their rows, where the scoring of
+        this build left any that the encoder reads."""
+        rows = self.cold_rows if cold else self.rows
+        if self.tokens is None or rows is None or not isinstance(encoder, EncodesPacked):
+            return None
+        if encoder.token_form != self.tokens.form:
+            return None
+        return partial(_taken, self.tokens, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenised:
+    """Tokens of the passages that were scored, which are these rows of the corpus."""
+
+    shards: TokenShards
+    form: str
+    scored: Int64Array
+
+
+def _taken(tokens: Tokenised, rows: Int64Array, places: Int64Array) -> PackedTexts | None:
+    return tokens.shards.take(np.searchsorted(tokens.scored, rows[places]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +181,16 @@ class Pruner:
         return cls(quality, keep, min_quality, protect, near_duplicates, cold, device)
 
     def pruned(
-        self, taken: Intake, place: Workplace, shard_rows: int, progress: Progress
+        self,
+        taken: Intake,
+        place: Workplace,
+        shard_rows: int,
+        progress: Progress,
+        encoder: Encoder | None = None,
     ) -> Pruned:
         """Leave in the table of the draft only what is kept.
+
+        Where the model and ``encoder`` read the same tokens, they are kept for it.
 
         What is cut goes to the draft's cold folder, where that is asked for and something is.
         Raises BadArguments when nothing would be kept, Mismatch for scores or ids of another
@@ -168,12 +205,13 @@ class Pruner:
                 table, self._similarity, corpus, protected, predecessor, progress
             )
             _save(place.draft / NEAR_DUPLICATES, repetition.repeats.astype("<i8"))
-        rows, told, cold, cut = repetition.rows, None, None, None
+        rows, told, cold, cut, tokens = repetition.rows, None, None, None, None
         if self._scorer is not None:
-            card, scores = self._scores(
-                self._scorer, table, repetition, place.scores, shard_rows, predecessor, progress
-            )
             scored, shielded = rows, np.searchsorted(rows, protected)
+            tokens = _shared_tokens(self._scorer, encoder, place.scores, shard_rows, scored)
+            card, scores = self._scores(
+                table, repetition, place.scores, shard_rows, predecessor, tokens, progress
+            )
             kept = self._cut.mask(scores[scored], shielded)
             rows, cut = scored[kept], scored[~kept]
             told = {
@@ -191,7 +229,14 @@ class Pruner:
             taken = Intake(len(rows), _only(table, rows, place.draft), taken.skipped)
         _save(place.draft / CORPUS_ROW, rows.astype("<i8"))
         return Pruned(
-            taken, told, repetition.told, rows, predecessor, cold, None if cold is None else cut
+            taken=taken,
+            told=told,
+            repeated=repetition.told,
+            rows=rows,
+            predecessor=predecessor,
+            cold=cold,
+            cold_rows=None if cold is None else cut,
+            tokens=tokens,
         )
 
     def _rule(self, card: QualityCard, corpus: str, protected: int) -> dict[str, Any]:
@@ -228,28 +273,46 @@ class Pruner:
 
     def _scores(
         self,
-        scorer: QualityModel | QualityRecipe | Given,
         table: PassageTable,
         repetition: Repetition,
         folder: Path,
         shard_rows: int,
         predecessor: Predecessor | None,
+        tokens: Tokenised | None,
         progress: Progress,
     ) -> tuple[QualityCard, Float32Array]:
         """[passages of the corpus] float32; near-duplicates are neither fitted on nor scored."""
+        scorer = self._scorer
+        assert scorer is not None, "nothing is scored without one"
         if isinstance(scorer, Given):
             return scorer.card, scorer.of(len(table))
         rows = repetition.rows
         model = fitted(scorer, table, rows, progress)
         scores = predecessor.scores(model.card, rows) if predecessor else None
         if scores is None:
-            shards = ScoreShards(folder, model, len(rows), shard_rows)
+            kept = None if tokens is None else tokens.shards
+            shards = ScoreShards(folder, model, len(rows), shard_rows, kept)
             with progress.stage("score", len(rows)) as advance:
                 scores = shards.complete(
                     lambda start, end: [p.full_text for p in _stream(table, rows[start:end])],
                     advance,
                 )
         return model.card, repetition.spread(scores)
+
+
+def _shared_tokens(
+    scorer: object,
+    encoder: object,
+    folder: Path,
+    shard_rows: int,
+    scored: Int64Array,
+) -> Tokenised | None:
+    """Where tokens are to be kept; None where scoring and encoding read different ones, or text."""
+    if not (isinstance(scorer, ScoresPacked) and isinstance(encoder, EncodesPacked)):
+        return None
+    if scorer.token_form != encoder.token_form:
+        return None
+    return Tokenised(TokenShards(folder, shard_rows), scorer.token_form, scored)
 
 
 def scorer_of(

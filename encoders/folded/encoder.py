@@ -22,6 +22,7 @@ from .storage import read_weights, tensors_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ...core.packed_texts import PackedTexts
     from ...core.protocols import Role
     from ...core.records import Int32Array
     from ...kernels.folded.weights import FoldedWeights
@@ -62,6 +63,20 @@ class FoldedEncoder(Encoder):
             vectors[start:end] = self._stack.encode(packed.ids, packed.bounds)
             tokens[start:end] = packed.counts
         return Encoded(vectors, tokens)
+
+    @property
+    def token_form(self) -> str:
+        """See ``core.protocols.ReadsPacked``."""
+        return of_value([self.pieces.fingerprint, self.spec.passage_prefix])
+
+    def tokenise(self, texts: Sequence[str]) -> PackedTexts:
+        """Passages, whole."""
+        return self.pieces.pack(texts, self.spec.passage_prefix)
+
+    def encode_packed(self, packed: PackedTexts) -> Encoded:
+        """As ``encode`` of the passages that were tokenised."""
+        cut = packed.cut(self.spec.max_length)
+        return Encoded(self._stack.encode(cut.ids, cut.bounds), packed.counts)
 
     def save(
         self, folder: Path | str, *, trained_on: str = "", licence: str = "apache-2.0"

@@ -16,6 +16,7 @@ from ..recurrent.model_folder import publish_folder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ...core.packed_texts import PackedTexts
     from ...core.records import Float32Array
 
 HEAD = "quality_head.safetensors"
@@ -66,7 +67,22 @@ class RecurrentQuality:
 
     def score(self, texts: Sequence[str]) -> Float32Array:
         whole = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]  # half a pair
-        vectors = self.encoder.encode(whole, "passage").vectors
+        return self._of(self.encoder.encode(whole, "passage").vectors)
+
+    @property
+    def token_form(self) -> str:
+        """See ``core.protocols.ReadsPacked``."""
+        return self.encoder.token_form
+
+    def tokenise(self, texts: Sequence[str]) -> PackedTexts:
+        """Passages, whole."""
+        return self.encoder.tokenise(texts)
+
+    def score_packed(self, packed: PackedTexts) -> Float32Array:
+        """As ``score`` of the passages that were tokenised."""
+        return self._of(self.encoder.encode_packed(packed).vectors)
+
+    def _of(self, vectors: Float32Array) -> Float32Array:
         # row by row: a matrix product may round differently in another batch
         scores: Float32Array = np.einsum("nd,d->n", vectors, self._weight, optimize=False)
         return scores + self._bias

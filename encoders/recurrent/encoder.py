@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from ...core.packed_texts import PackedTexts
     from ...core.protocols import Role
     from ...core.records import Float32Array, Int32Array
-    from ..word_pieces import PackedTexts, WordPieces
+    from ..word_pieces import WordPieces
     from .text_model import TextModel
 
 _BUDGET = {"cpu": 4096, "cuda": 65_536}  # tokens of a pack; beyond, the work leaves the CPU's cache

@@ -14,6 +14,8 @@ import numpy as np
 from ...core.durable import no_room, replacing
 from ...core.errors import FailedWhileRunning
 from ...core.fingerprints import of_file, of_texts, of_value
+from ...core.packed_texts import joined
+from ...core.protocols import ScoresPacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from ...core.protocols import QualityModel
     from ...core.records import Float32Array
+    from .token_shards import TokenShards
 
 BLOCK = 1024
 """Passages scored in one call."""
@@ -28,11 +31,15 @@ BLOCK = 1024
 
 def scores_of(model: QualityModel, texts: Sequence[str]) -> Float32Array:
     """One block's scores; FailedWhileRunning when the model breaks its promise."""
-    scores = model.score(texts)
-    if scores.shape != (len(texts),) or not np.isfinite(scores).all():
+    return checked(model, model.score(texts), len(texts))
+
+
+def checked(model: QualityModel, scores: Float32Array, texts: int) -> Float32Array:
+    """The scores as they are; FailedWhileRunning for what a model may not give."""
+    if scores.shape != (texts,) or not np.isfinite(scores).all():
         raise FailedWhileRunning(
             f"the quality model {model.card.name!r} gave scores of shape {scores.shape} "
-            f"for {len(texts)} texts, or one that is not finite; choose another model"
+            f"for {texts} texts, or one that is not finite; choose another model"
         )
     return scores
 
@@ -40,11 +47,20 @@ def scores_of(model: QualityModel, texts: Sequence[str]) -> Float32Array:
 class ScoreShards:
     """One score a row by one model; only missing shards are scored."""
 
-    def __init__(self, folder: Path, model: QualityModel, rows: int, shard_rows: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: QualityModel,
+        rows: int,
+        shard_rows: int,
+        tokens: TokenShards | None = None,
+    ) -> None:
+        """``tokens`` are kept there of what is scored, by a model that ``ScoresPacked``."""
         self._folder = folder
         self._model = model
         self._rows = rows
         self._shard_rows = shard_rows
+        self._tokens = tokens
 
     def complete(
         self, texts: Callable[[int, int], Sequence[str]], advance: Callable[[int], None]
@@ -70,9 +86,17 @@ class ScoreShards:
 
     def _score(self, number: int, made_from: str, texts: Sequence[str]) -> Float32Array:
         scores = np.empty(len(texts), np.float32)
+        packs = []
         for start in range(0, len(texts), BLOCK):
             block = texts[start : start + BLOCK]
-            scores[start : start + len(block)] = scores_of(self._model, block)
+            if self._tokens is not None and isinstance(self._model, ScoresPacked):
+                packs.append(self._model.tokenise(block))
+                found = self._model.score_packed(packs[-1])
+                scores[start : start + len(block)] = checked(self._model, found, len(block))
+            else:
+                scores[start : start + len(block)] = scores_of(self._model, block)
+        if self._tokens is not None and packs:
+            self._tokens.keep(number, joined(packs))
         path = self._scores_of(number)
         with replacing(path, "wb") as out:
             np.save(out, scores, allow_pickle=False)

@@ -16,12 +16,14 @@ import numpy as np
 from ...core.durable import replacing
 from ...core.errors import BadData
 from ...core.fingerprints import of_file, of_texts, of_value
+from ...core.protocols import EncodesPacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from typing import TypeAlias
 
+    from ...core.packed_texts import PackedTexts
     from ...core.protocols import Encoder
     from ...core.records import Float32Array, Int32Array, Int64Array
 
@@ -46,11 +48,21 @@ class ShardCard:
 class VectorShards:
     """All vectors of one build, in row order; only missing shards are encoded."""
 
-    def __init__(self, folder: Path, encoder: Encoder, rows: int, shard_rows: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        encoder: Encoder,
+        rows: int,
+        shard_rows: int,
+        tokens: Callable[[Int64Array], PackedTexts | None] | None = None,
+    ) -> None:
+        """``tokens`` gives passages of these rows as the encoder, which then ``EncodesPacked``,
+        would tokenise them; None for those of which they are not at hand."""
         self._folder = folder
         self._encoder = encoder
         self._rows = rows
         self._shard_rows = shard_rows
+        self._tokens = tokens
         self._cards: list[ShardCard] = []
         folder.mkdir(exist_ok=True)
 
@@ -97,7 +109,11 @@ class VectorShards:
         texts: Sequence[str],
         held: tuple[Int64Array, Float32Array] | None,
     ) -> ShardCard:
-        vectors, tokens = self._vectors(texts) if held is None else self._completed(texts, *held)
+        rows = np.arange(len(texts)) + number * self._shard_rows
+        if held is None:
+            vectors, tokens = self._vectors(texts, rows)
+        else:
+            vectors, tokens = self._completed(texts, rows, *held)
         bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(bad):
             row = number * self._shard_rows + int(bad[0])
@@ -120,12 +136,16 @@ class VectorShards:
             json.dump(asdict(card), out)
         return card
 
-    def _vectors(self, texts: Sequence[str]) -> tuple[Float32Array, Int32Array]:
-        encoded = self._encoder.encode(texts, "passage")
+    def _vectors(self, texts: Sequence[str], rows: Int64Array) -> tuple[Float32Array, Int32Array]:
+        packed = None if self._tokens is None else self._tokens(rows)
+        if packed is not None and isinstance(self._encoder, EncodesPacked):
+            encoded = self._encoder.encode_packed(packed)
+        else:
+            encoded = self._encoder.encode(texts, "passage")
         return encoded.vectors, encoded.tokens
 
     def _completed(
-        self, texts: Sequence[str], places: Int64Array, held: Float32Array
+        self, texts: Sequence[str], rows: Int64Array, places: Int64Array, held: Float32Array
     ) -> tuple[Float32Array, Int32Array]:
         """The vectors held, and between them those that were not; tokens are counted for all."""
         vectors = np.empty((len(texts), self._encoder.card.dim), np.float32)
@@ -136,7 +156,9 @@ class VectorShards:
             tokens[places] = self._encoder.count_tokens(whole, "passage")
         missing = np.setdiff1d(np.arange(len(texts)), places)
         if len(missing):
-            vectors[missing], tokens[missing] = self._vectors([texts[n] for n in missing])
+            vectors[missing], tokens[missing] = self._vectors(
+                [texts[n] for n in missing], rows[missing]
+            )
         return vectors, tokens
 
     def _finished(self, number: int, made_from: str) -> ShardCard | None:

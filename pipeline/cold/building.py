@@ -70,7 +70,10 @@ class ColdBuild:
         self, encoder: Encoder, shard_rows: int, device: str, progress: Progress
     ) -> None:
         """Encode what is missing, and write the FAISS file; killed, it resumes shard by shard."""
-        shards = VectorShards(self._place.cold_vectors, encoder, len(self.table), shard_rows)
+        tokens = self._pruned.tokens_for(encoder, cold=True)
+        shards = VectorShards(
+            self._place.cold_vectors, encoder, len(self.table), shard_rows, tokens
+        )
         with progress.stage("encode (cold)", len(self.table)) as advance:
             shards.complete(
                 lambda a, z: [p.full_text for p in self.table.stream(a, z)],

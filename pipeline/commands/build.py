@@ -49,7 +49,7 @@ def build(
         typer.Option(
             metavar="NAME[:MODEL]|PATH|SCORES.npy",
             help="Score every passage by this model, or take its scores; "
-            "for --keep and --min-quality, perplexity if not given.",
+            "for --keep and --min-quality, recurrent if not given.",
         ),
     ] = None,
     keep: Annotated[

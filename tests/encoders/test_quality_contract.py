@@ -105,7 +105,7 @@ def place(
 
 
 def test_the_models_that_ship_are_registered() -> None:
-    assert {"cdd", "features", "itn", "length", "perplexity", "random"} <= set(NAMES)
+    assert {"cdd", "recurrent", "features", "itn", "length", "perplexity", "random"} <= set(NAMES)
     assert {"magnitude", "minus-magnitude", "qualt5"} <= set(NAMES)
 
 

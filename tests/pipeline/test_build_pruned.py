@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from tamis.core.errors import BadArguments, BadData, Mismatch, MissingResource, UnknownComponent
 from tamis.core.protocols import Encoded, Encoder, EncoderCard, QualityCard
 from tamis.encoders.quality.length import LengthQuality
-from tamis.encoders.quality.perplexity import Perplexity
+from tamis.encoders.quality.recurrent import load_recurrent
 from tamis.pipeline.build import build
 from tamis.pipeline.cli import app
 from tamis.pipeline.commands.info import summary
@@ -151,9 +151,9 @@ class TestWhatIsKept:
 
     def test_a_share_alone_takes_the_default_model(self, corpus: Path, tmp_path: Path) -> None:
         build(corpus, tmp_path / "i", encoder="hashing", keep=0.5)
-        expected = Perplexity().fit(TEXTS).score(TEXTS)
+        expected = load_recurrent().score(TEXTS)
         assert np.array_equal(np.load(tmp_path / "i" / "quality.corpus.npy"), expected)
-        assert pruning(tmp_path / "i")["model"]["name"] == "perplexity"
+        assert pruning(tmp_path / "i")["model"]["name"] == "recurrent"
 
     @pytest.mark.parametrize(
         ("keep", "kept"),
@@ -505,7 +505,14 @@ class TestWhatIsTold:
             def note(self, words: str) -> None:
                 del words
 
-        build(corpus, tmp_path / "i", encoder="hashing", keep=0.5, progress=Watched())
+        build(
+            corpus,
+            tmp_path / "i",
+            encoder="hashing",
+            quality="perplexity",
+            keep=0.5,
+            progress=Watched(),
+        )
         assert stages[:4] == [
             ["read", None, 10],
             ["fit perplexity", 10, 10],

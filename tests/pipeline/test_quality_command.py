@@ -21,7 +21,7 @@ from tamis.core.errors import (
 )
 from tamis.core.protocols import QualityCard
 from tamis.encoders.quality.length import LengthQuality
-from tamis.encoders.quality.perplexity import Perplexity
+from tamis.encoders.quality.recurrent import load_recurrent
 from tamis.encoders.quality.regression import FeatureQuality, Weight
 from tamis.pipeline import quality as module
 from tamis.pipeline.commands.quality import quality
@@ -78,9 +78,9 @@ def test_json_on_standard_output_and_nothing_else(corpus: Path) -> None:
     }
 
 
-def test_without_a_name_perplexity_is_fitted_on_the_corpus(corpus: Path) -> None:
+def test_without_a_name_the_model_of_the_package_scores(corpus: Path) -> None:
     assert call(corpus).exit_code == 0
-    expected = Perplexity().fit(TEXTS).score(TEXTS)
+    expected = load_recurrent().score(TEXTS)
     assert np.array_equal(np.load(corpus.parent / "scores.npy"), expected)
 
 

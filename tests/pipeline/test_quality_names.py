@@ -56,8 +56,8 @@ def test_the_magnitude_of_an_encoder_from_a_folder(dot_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "error", "told"),
     [
-        ("prefect", UnknownComponent, r"'prefect', and no file; known: .*NAME:MODEL"),
-        ("prefect:model", UnknownComponent, "'prefect:model', and no file"),
+        ("prefect", UnknownComponent, r"'prefect', and no file or folder; known: .*NAME:MODEL"),
+        ("prefect:model", UnknownComponent, "'prefect:model', and no file or folder"),
         ("itn:model", BadArguments, "'itn' takes no other model, and 'model' is given: write itn"),
         ("magnitude", BadArguments, "needs an encoder to work with: write magnitude:ENCODER"),
         ("magnitude:", BadArguments, "needs an encoder to work with: write magnitude:ENCODER"),
