@@ -165,7 +165,9 @@ class Candidates:
 class Reranker(Protocol):
     """A query and its candidates to better scores; the cascade does the sorting and the cutting.
 
-    ``keep`` is the stage's depth: the best ``keep`` candidates are scored, the rest are cut.
+    ``keep`` is the stage's depth: the best ``keep`` candidates are scored, the rest are cut. One
+    whose scores depend on the query and the passage alone, not on other candidates or earlier
+    stages, may say ``pointwise = True``: its scores may then be remembered.
     """
 
     @property

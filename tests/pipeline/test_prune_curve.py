@@ -110,7 +110,7 @@ def curve_over(data: Path, report: Path, **more: Any) -> PruneCurve:
         "qualities": ["perplexity", data / "given.npy"],
         "shares": (0.1, 0.4, 0.7),
         "seeds": 2,
-        "measures": ("nDCG@10", "RR@10"),
+        "measures": ("nDCG@10",),
     }
     return prune_curve(
         data / "corpus.jsonl",
@@ -158,9 +158,9 @@ class TestACurvePointIsATrueBuild:
             rerank = [Overlap()] if pipeline == "cascade" else []
             mode: Any = "hybrid" if pipeline == "cascade" else pipeline
             run = index.searcher(1000, mode=mode, rerank=rerank).run(queries)
-            true = evaluate(run.scores(), judged, ["nDCG@10", "RR@10", "R@100"])
+            true = evaluate(run.scores(), judged, ["nDCG@10", "R@100"])
             curve = one(found, quality, pipeline, 0 if quality == "random" else None)
-            for measure in ("nDCG@10", "RR@10", "R@100"):
+            for measure in ("nDCG@10", "R@100"):
                 assert estimate(curve, share, measure).value == pytest.approx(true.value(measure))
             assert curve.points[-1].kept == 27
 
