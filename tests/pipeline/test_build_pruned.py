@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 from tamis.core.errors import BadArguments, BadData, Mismatch, MissingResource, UnknownComponent
 from tamis.core.protocols import Encoded, Encoder, EncoderCard, QualityCard
 from tamis.encoders.quality.length import LengthQuality
-from tamis.encoders.quality.recurrent import load_recurrent
+from tamis.encoders.quality.recurrent import RecurrentQuality, load_recurrent
+from tamis.encoders.word_pieces import WordPieces
+from tamis.index.folder import IndexFolder
 from tamis.pipeline.build import build
 from tamis.pipeline.cli import app
 from tamis.pipeline.commands.info import summary
@@ -519,3 +521,51 @@ class TestWhatIsTold:
             ["score", 10, 10],
             ["encode", 5, 5],
         ]
+
+
+class TestTokenisedOnce:
+    """Scoring and encoding share tokens where both read the same."""
+
+    def built(self, corpus: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, **how: Any) -> int:
+        """Calls of the tokenizer while the index is built."""
+        calls = 0
+        pack = WordPieces.pack
+
+        def counted(self: WordPieces, *given: Any, **named: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            return pack(self, *given, **named)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(WordPieces, "pack", counted)
+            build(corpus, folder, encoder="tamis-tiny", query_encoder="own", **how)
+        return calls
+
+    def test_the_index_is_the_same_with_half_the_calls(
+        self, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        once = self.built(corpus, tmp_path / "once", monkeypatch, keep=0.5)
+        scores = tmp_path / "once" / "quality.corpus.npy"
+        again = self.built(corpus, tmp_path / "again", monkeypatch, keep=0.5, quality=scores)
+        assert (once, again) == (1, 1)  # the first for both; the second has scores, and encodes
+        files = [(tmp_path / name / "index").read_bytes() for name in ("once", "again")]
+        assert files[0] == files[1]
+
+    def test_both_tiers_are_encoded_from_the_tokens(
+        self, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        build(corpus, tmp_path / "whole", encoder="tamis-tiny", query_encoder="own")
+        assert self.built(corpus, tmp_path / "i", monkeypatch, keep=0.5, cold=True) >= 1
+        whole = open_index(tmp_path / "whole").folder.dense.reconstruct(np.arange(10))
+        for tier in (tmp_path / "i", tmp_path / "i" / "cold"):
+            rows = np.load(tier / "corpus_row.npy")
+            found = IndexFolder(tier).dense.reconstruct(np.arange(len(rows)))
+            np.testing.assert_allclose(found, whole[rows], atol=1e-6)
+
+    def test_another_tokenizer_reads_the_text(
+        self, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model = load_recurrent()
+        monkeypatch.setattr(RecurrentQuality, "token_form", "of another tokenizer")
+        calls = self.built(corpus, tmp_path / "i", monkeypatch, keep=0.5, quality=model)
+        assert calls == 2
