@@ -19,6 +19,7 @@ from ..index.passages import PassageTable
 from ..index.recipes import parse_recipe
 from .adapting import MINILM, Adapter
 from .asymmetric import OWN, choose_query_encoder
+from .auto_keep import AutoKeep
 from .choices import DEFAULT_ENCODER
 from .cold.building import ColdBuild
 from .components import encoder as load_encoder
@@ -42,7 +43,9 @@ def build(
     adapt: int | None = None,
     teacher: str | None = None,
     quality: str | Path | QualityModel | QualityRecipe | None = None,
-    keep: float | None = None,
+    keep: float | Literal["auto"] | None = None,
+    dev_queries: str | None = None,
+    dev_qrels: str | None = None,
     min_quality: float | None = None,
     protect: str | Path | None = None,
     near_duplicates: float | None = None,
@@ -69,7 +72,9 @@ def build(
 
     ``quality``, ``keep``, ``min_quality``: every passage is scored by ``quality`` (a model, its
     name or file, or a .npy file of scores; the default model if not given), and only the best
-    ceil(``keep`` * n), or those that score ``min_quality``, are indexed; ``protect``, a file of
+    ceil(``keep`` * n), or those that score ``min_quality``, are indexed; "auto" keeps as few as
+    answer ``dev_queries`` as well, by ``dev_qrels``, and leaves the curve in FOLDER.pruning.
+    ``protect``, a file of
     ids, stay whatever they score. ``near_duplicates``, a similarity of .1 to 1, leaves out what
     repeats an earlier passage that much, before anything is scored, protected ids apart. ``cold``
     keeps what scored too little in an index of its own inside this one, which a search asks where
@@ -86,23 +91,19 @@ def build(
     recipe = parse_recipe(ann)
     settings = None if lexical == "none" else LexicalSettings(lexical, k1=k1, b=b)
     need("faiss", "a dense index")
-    if settings is not None:
-        if cold:
-            check_tiers(settings)
-        check_engine(settings)
-    if on_error not in ("fail", "skip"):
-        raise BadArguments(f"on_error is {on_error!r}; known: fail, skip")
-    if teacher is not None and adapt is None:
-        raise BadArguments(f"teacher is {teacher!r}, and nothing is adapted: say adapt=20000, too")
-    if shard_rows < 1:
-        raise BadArguments(f"shard_rows is {shard_rows}; a shard holds at least one passage")
-    pruner = Pruner.asked(quality, keep, min_quality, protect, near_duplicates, cold, device)
+    _check(settings, cold, on_error, teacher, adapt, shard_rows)
+    auto, share = AutoKeep.asked(keep, dev_queries, dev_qrels, quality)
+    if auto is not None:
+        auto.refuse(adapt=adapt, near_duplicates=near_duplicates, passage_words=passage_words)
+    pruner = Pruner.asked(quality, share, min_quality, protect, near_duplicates, cold, device)
     source = open_corpus(corpus, passage_words=passage_words, passage_stride=passage_stride)
     watched = progress or Silent()
     with Workplace(Path(folder), overwrite=overwrite) as place:
         loaded = load_encoder(encoder, device=device) if isinstance(encoder, str) else encoder
         asked = OWN if query_encoder == encoder else query_encoder
         queries = choose_query_encoder(asked, loaded, device=device)
+        if auto is not None and pruner is not None:
+            pruner.take(auto.chosen(corpus, place.goal, loaded, queries, settings, watched))
         adapter = None if adapt is None else Adapter(loaded, adapt, teacher or MINILM, device)
         skipped_file = place.goal.with_name(f"{place.goal.name}.skipped.jsonl")
         taken = take_in(source, place.draft, on_error, skipped_file, watched)
@@ -147,6 +148,27 @@ def build(
         replace(manifest, files=records_of(place.draft)).write(place.draft)
         place.publish()
     return open_index(place.goal, encoder=loaded, query_encoder=queries, device=device)
+
+
+def _check(
+    settings: LexicalSettings | None,
+    cold: bool,
+    on_error: str,
+    teacher: str | None,
+    adapt: int | None,
+    shard_rows: int,
+) -> None:
+    """What can be refused before anything is read or loaded."""
+    if settings is not None and cold:
+        check_tiers(settings)
+    if settings is not None:
+        check_engine(settings)
+    if on_error not in ("fail", "skip"):
+        raise BadArguments(f"on_error is {on_error!r}; known: fail, skip")
+    if teacher is not None and adapt is None:
+        raise BadArguments(f"teacher is {teacher!r}, and nothing is adapted: say adapt=20000, too")
+    if shard_rows < 1:
+        raise BadArguments(f"shard_rows is {shard_rows}; a shard holds at least one passage")
 
 
 def _name(source: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -46,6 +46,17 @@ if TYPE_CHECKING:
     from ..index.building.shards import Known
     from ..index.building.workplace import Workplace
 
+    class ChosenShare(Protocol):
+        """A share that somebody chose, on what grounds, and vectors that choosing left behind."""
+
+        @property
+        def keep(self) -> float: ...
+
+        @property
+        def told(self) -> dict[str, Any]: ...
+
+        def known(self, encoder: EncoderCard, rows: Int64Array) -> Known | None: ...
+
     TokensOf: TypeAlias = Callable[[Int64Array], PackedTexts | None]
 
 log = logging.getLogger(__name__)
@@ -72,9 +83,12 @@ class Pruned:
     cold: Intake | None = None
     cold_rows: Int64Array | None = None
     tokens: Tokenised | None = None
+    chosen: ChosenShare | None = None
 
     def known(self, encoder: EncoderCard) -> Known | None:
         """Vectors of kept passages that need no encoding, if there are any."""
+        if self.chosen is not None and (known := self.chosen.known(encoder, self.rows)):
+            return known
         return self.predecessor.vectors(encoder, self.rows) if self.predecessor else None
 
     def cold_known(self, encoder: EncoderCard) -> Known | None:
@@ -144,6 +158,7 @@ class Pruner:
         device: str = "cpu",
     ) -> None:
         self._cold = cold
+        self._chosen: ChosenShare | None = None
         self._cut = Cut(keep, min_quality)
         self._protect = protect
         self._ids = frozenset[str]() if protect is None else _ids(Path(protect))
@@ -179,6 +194,11 @@ class Pruner:
                 )
             return None
         return cls(quality, keep, min_quality, protect, near_duplicates, cold, device)
+
+    def take(self, chosen: ChosenShare) -> None:
+        """Keep the share that was chosen."""
+        self._cut = Cut(keep=chosen.keep)
+        self._chosen = chosen
 
     def pruned(
         self,
@@ -237,6 +257,7 @@ class Pruner:
             cold=cold,
             cold_rows=None if cold is None else cut,
             tokens=tokens,
+            chosen=self._chosen,
         )
 
     def _rule(self, card: QualityCard, corpus: str, protected: int) -> dict[str, Any]:
@@ -248,6 +269,7 @@ class Pruner:
             "keep": None if cut.keep is None else float(cut.keep),
             "min_quality": None if cut.min_quality is None else float(cut.min_quality),
             "protected": protected,
+            **({} if self._chosen is None else {"auto": self._chosen.told}),
         }
 
     def _read(self, table: PassageTable) -> tuple[str, Int64Array]:

@@ -100,7 +100,12 @@ class VectorShards:
     def blocks(self) -> Iterator[Float32Array]:
         """The vectors, a shard [rows, dim] at a time."""
         for number in range(len(self._cards)):
-            yield np.load(self._vectors_of(number), allow_pickle=False)
+            yield self.block(number)
+
+    def block(self, number: int) -> Float32Array:
+        """The vectors of one shard [rows, dim], when complete."""
+        vectors: Float32Array = np.load(self._vectors_of(number), allow_pickle=False)
+        return vectors
 
     def _encode(
         self,

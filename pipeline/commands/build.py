@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from ...core.errors import BadArguments
 from ..choices import DEFAULT_ENCODER, Device, Lexical, OnError
 
 
@@ -53,11 +54,17 @@ def build(
         ),
     ] = None,
     keep: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            metavar="SHARE", help="Index only the best of the passages: 0.75 leaves out a quarter."
+            metavar="SHARE|auto",
+            help="Index only the best of the passages: 0.75 leaves out a quarter; auto, as many as "
+            "--dev-queries and --dev-qrels show to be missed by nobody.",
         ),
     ] = None,
+    dev_queries: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Queries that --keep auto is chosen by.")
+    ] = None,
+    dev_qrels: Annotated[str | None, typer.Option(metavar="FILE", help="Their judgments.")] = None,
     min_quality: Annotated[
         float | None, typer.Option(metavar="X", help="Index only passages that score X or more.")
     ] = None,
@@ -124,7 +131,9 @@ def build(
         adapt=adapt,
         teacher=teacher,
         quality=quality,
-        keep=keep,
+        keep=_share(keep),
+        dev_queries=dev_queries,
+        dev_qrels=dev_qrels,
         min_quality=min_quality,
         protect=protect,
         near_duplicates=near_duplicates,
@@ -147,3 +156,17 @@ def build(
         typer.echo(f"{skipped:,} skipped, listed in {listed}", err=True)
     for line in summary(output, index.folder.describe()):
         print(line)
+
+
+def _share(text: str | None) -> float | Literal["auto"] | None:
+    """A number, or auto; BadArguments for another word."""
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    try:
+        return float(text)
+    except ValueError:
+        raise BadArguments(
+            f"--keep is {text!r}; expected the share of passages that stay, such as 0.75, or auto"
+        ) from None

@@ -87,6 +87,8 @@ def _pruned(pruning: dict[str, Any] | None) -> list[tuple[str, str]]:
         rule = f", at least {pruning['min_quality']:g}"
     if cut and pruning["threshold"] is not None:
         rule += f", lowest score kept {pruning['threshold']:.4g}"
+    if "auto" in pruning:
+        rule += f", chosen by {pruning['auto']['queries']:,} dev queries"
     if pruning["protected"]:
         rule += f", {pruning['protected']:,} protected"
     rows = [("pruned", f"{cut:,} of {scored:,} ({cut / scored:.1%}) by {name}{rule}")]

@@ -61,6 +61,7 @@ class PruneCurve:
     query_milliseconds: float
     timed_passages: int
     reused: int
+    encoding: Encoding | None = None
 
     def write(self, folder: str | Path, *, command: str = "") -> list[Path]:
         """``write_report`` of this curve: report.md, report.json and a figure."""
@@ -147,6 +148,7 @@ def prune_curve(
             query_milliseconds=0.0 if known is None else known.milliseconds,
             timed_passages=0 if encoding is None else encoding.timed_passages,
             reused=desk.reused,
+            encoding=encoding,
         )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ...core.progress import Progress
     from ...core.protocols import EncoderCard, Role
-    from ...core.records import Float32Array, Int32Array, Query
+    from ...core.records import Float32Array, Int32Array, Int64Array, Query
     from .collection import Collection
     from .desk import Desk
 
@@ -46,6 +46,14 @@ class Encoding:
 
     def blocks(self) -> Iterator[Float32Array]:
         return self.shards.blocks()
+
+    def vectors(self, rows: Int64Array) -> Float32Array:
+        """[rows, dim] of these passages, rising."""
+        found = [
+            self.shards.block(number)[rows[rows // SHARD_ROWS == number] % SHARD_ROWS]
+            for number in np.unique(rows // SHARD_ROWS).tolist()
+        ]
+        return np.concatenate([np.empty((0, self.card.dim), np.float32), *found])
 
     def index(self) -> DenseIndex:
         """An exact index of all passages, in memory."""
