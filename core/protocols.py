@@ -147,3 +147,22 @@ class Reranker(Protocol):
         No candidates, an empty array. Scores do not depend on the candidates' order.
         """
         ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A reranker whose model comes late, and that can be told to have it before other work."""
+
+    def prepare(self) -> None:
+        """Load what ``score`` will need; raises what ``score`` would raise for want of it."""
+        ...
+
+
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """A reranker whose scores may be kept: without a fingerprint nobody could tell them apart."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever any score could: model files, settings. Read from files."""
+        ...

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core import registry
 from ..core.errors import UnknownComponent
@@ -11,6 +12,8 @@ from ..encoders.recurrent.kinds import kind_of
 from ..encoders.recurrent.kinds import load_encoder as load_own
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..core.protocols import Encoder, QualityModel, QualityRecipe, Reranker
 
 
@@ -65,19 +68,39 @@ def quality(name: str) -> QualityModel | QualityRecipe:
 
 
 def reranker(
-    name: str, *, keep: int = 100, model: str | None = None, device: str = "cpu"
+    name: str, *, keep: int = 100, device: str = "cpu", model: str | None = None, **options: Any
 ) -> Reranker:
     """A reranker, ready to score the best ``keep`` candidates of each query.
 
-    ``name`` is a registered kind, or a path or hub name of a cross-encoder.
+    ``name`` is a registered kind, or a path or hub name of a cross-encoder. ``options`` are the
+    kind's own; see ``reranker_options``.
     """
+    factory = reranker_factory(name)
     if name not in registry.names("reranker"):
-        if not Path(name).is_dir():
-            _hub_name("reranker", name)
-        name, model = "cross", name
-    options = {} if model is None else {"model": model}
-    loaded: Reranker = registry.load("reranker", name)(keep=keep, device=device, **options)
+        model = name
+    if model is not None:
+        options["model"] = model
+    loaded: Reranker = factory(keep=keep, device=device, **options)
     return loaded
+
+
+def reranker_factory(name: str) -> Callable[..., Reranker]:
+    """What makes the reranker of this name; for a path or a hub name, the cross-encoder.
+
+    Raises UnknownComponent, or MissingDependency where the kind cannot be imported.
+    """
+    if name in registry.names("reranker"):
+        factory: Callable[..., Reranker] = registry.load("reranker", name)
+        return factory
+    if not Path(name).is_dir():
+        _hub_name("reranker", name)
+    cross: Callable[..., Reranker] = registry.load("reranker", "cross")
+    return cross
+
+
+def reranker_options(factory: Callable[..., Reranker]) -> set[str]:
+    """The names of a reranker's own options: what its factory takes beside depth and device."""
+    return set(inspect.signature(factory).parameters) - {"keep", "device"}
 
 
 def _hub_name(kind: str, name: str) -> None:

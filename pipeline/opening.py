@@ -75,6 +75,11 @@ class Index:
     def passages(self) -> Passages:
         return self.folder.passages
 
+    @property
+    def fingerprint(self) -> str:
+        """Of passages, vectors and recipes; empty for a foreign index, which promises nothing."""
+        return self.folder.manifest.fingerprint if self.folder.manifest else ""
+
     @cached_property
     def encoder(self) -> Encoder:
         """The query encoder, loaded and compared with what the manifest says."""
@@ -167,6 +172,7 @@ class Index:
             fuse=fuse,
             weights=weights,
             rerank=rerank,
+            origin=self.fingerprint,
         )
         return replace(search, k=k)
 
