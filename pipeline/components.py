@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core import registry
-from ..core.errors import UnknownComponent
+from ..core.errors import BadArguments, UnknownComponent
+from ..core.protocols import TokenEncoder
 from ..encoders.recurrent.kinds import kind_of
 from ..encoders.recurrent.kinds import load_encoder as load_own
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..core.protocols import Encoder, QualityModel, QualityRecipe, Reranker
+
+
+LATE_ENCODER = "tamis-small"
+"""Whose token vectors are compared when nobody names an encoder."""
 
 
 def encoder(name: str, *, device: str = "cpu") -> Encoder:
@@ -32,6 +37,17 @@ def encoder(name: str, *, device: str = "cpu") -> Encoder:
     from ..encoders.transformer import TransformerEncoder
 
     return TransformerEncoder(name, device=device)
+
+
+def token_encoder(name: str, *, device: str = "cpu") -> TokenEncoder:
+    """As ``encoder``; BadArguments for one that has no vectors of single tokens."""
+    found = encoder(name, device=device)
+    if not isinstance(found, TokenEncoder):
+        raise BadArguments(
+            f"{name} gives no vectors of single tokens; expected tamis-small, tamis-tiny, minilm, "
+            f"a recurrent model folder or a sentence-transformers model"
+        )
+    return found
 
 
 def query_encoder(name: str, *, device: str = "cpu") -> Encoder:
@@ -73,12 +89,15 @@ def reranker(
     """A reranker, ready to score the best ``keep`` candidates of each query.
 
     ``name`` is a registered kind, or a path or hub name of a cross-encoder. ``options`` are the
-    kind's own; see ``reranker_options``.
+    kind's own; see ``reranker_options``. Where the kind compares token vectors, ``model`` names
+    their encoder.
     """
     factory = reranker_factory(name)
     if name not in registry.names("reranker"):
         model = name
-    if model is not None:
+    if "encoder" in inspect.signature(factory).parameters:
+        options["encoder"] = token_encoder(model or LATE_ENCODER, device=device)
+    elif model is not None:
         options["model"] = model
     loaded: Reranker = factory(keep=keep, device=device, **options)
     return loaded
@@ -100,7 +119,8 @@ def reranker_factory(name: str) -> Callable[..., Reranker]:
 
 def reranker_options(factory: Callable[..., Reranker]) -> set[str]:
     """The names of a reranker's own options: what its factory takes beside depth and device."""
-    return set(inspect.signature(factory).parameters) - {"keep", "device"}
+    names = set(inspect.signature(factory).parameters) - {"keep", "device"}
+    return {"model" if name == "encoder" else name for name in names}
 
 
 def _hub_name(kind: str, name: str) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .search import Run, Search
 
 MEASURE = "nDCG@10"
-LOSS = 0.005
+LOSS = 0.01
 """Of the mean that the cascade has without exits."""
 
 SHARES = (0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05, 0.0)

@@ -21,7 +21,7 @@ def calibrate(
     output: Annotated[Path, typer.Option("--output", "-o", help="The TOML file to write.")],
     loss: Annotated[
         float, typer.Option(help="At most this share of the measure's mean may be lost.")
-    ] = 0.005,
+    ] = 0.01,
     confidence: Annotated[float, typer.Option(help="That the loss stays below, one-sided.")] = 0.95,
     measure: Annotated[str, typer.Option("--measure", "-m", help="From 0 to 1.")] = "nDCG@10",
     margin: Annotated[

@@ -1,4 +1,4 @@
-"""A cascade as a value: all misfits at once, the file and the options say the same, text reads back."""
+"""A cascade as a value: all misfits at once, file and options say the same, text reads back."""
 
 from __future__ import annotations
 
