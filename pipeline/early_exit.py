@@ -59,8 +59,9 @@ def _first_stages(ranking: Ranking) -> Float64Array:
     each = [_scaled(np.asarray(scores, np.float64)) for scores in told]
     if not each:
         return _of_scores(ranking)
-    mean: Float64Array = np.mean(each, axis=0)
-    return mean - mean.min()
+    mean = np.mean(each, axis=0)
+    behind: Float64Array = mean - mean.min()
+    return behind
 
 
 def _of_scores(ranking: Ranking) -> Float64Array:
@@ -79,9 +80,9 @@ def _scaled(scores: Float64Array) -> Float64Array:
     if not found.any():
         return np.zeros(len(scores))
     best, lowest = scores[found].max(), scores[found].min()
-    behind = np.where(found, best - scores, best - lowest)
+    behind: Float64Array = np.where(found, best - scores, 0.0)
     if best > lowest:
-        behind = behind / (best - lowest)
+        behind /= best - lowest
     behind[~found] = 1.0
     return behind
 
