@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.optional import need
+from ...core.protocols import Fingerprinted
 from ...eval.pruning_curve import Samples
 from ...index.lexical import LexicalSettings, check_engine
 from ...index.lexical.pruned import PrunedBm25
@@ -210,7 +211,8 @@ class Cuts:
     def _remembered(self, reranker: Reranker, named: str) -> Reranker:
         if not getattr(reranker, "pointwise", False):
             return reranker
-        key = [self._collection.corpus, named.rpartition(":")[0] or named, reranker.name]
+        of_files = reranker.fingerprint if isinstance(reranker, Fingerprinted) else ""
+        key = [self._collection.corpus, named.rpartition(":")[0] or named, reranker.name, of_files]
         return RememberingReranker(reranker, self._desk.folder("pairs", key))
 
 
