@@ -9,6 +9,7 @@ from ..core import registry
 from ..core.errors import UnknownComponent
 from ..encoders.recurrent.kinds import kind_of
 from ..encoders.recurrent.kinds import load_encoder as load_own
+from ..rerank.neural.kind import is_neural
 
 if TYPE_CHECKING:
     from ..core.protocols import Encoder, QualityModel, QualityRecipe, Reranker
@@ -69,8 +70,14 @@ def reranker(
 ) -> Reranker:
     """A reranker, ready to score the best ``keep`` candidates of each query.
 
-    ``name`` is a registered kind, or a path or hub name of a cross-encoder.
+    ``name`` is a registered kind, the folder of a ranker that ``tamis train reranker`` made, or a
+    path or hub name of a cross-encoder.
     """
+    if name not in registry.names("reranker") and model is None and is_neural(Path(name)):
+        from ..encoders.word_pieces import WordPieces
+        from ..rerank.neural.reranker import NeuralReranker
+
+        return NeuralReranker.load(name, WordPieces, keep=keep, device=device)
     if name not in registry.names("reranker"):
         if not Path(name).is_dir():
             _hub_name("reranker", name)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core.durable import no_room, replacing, sync_folder
-from ...core.errors import BadArguments, BadData, CorruptFile
+from ...core.durable import new_folder, replacing
+from ...core.errors import BadData, CorruptFile
 from ...core.fingerprints import of_value
 from .kinds import WEIGHTS
 from .model_card import model_card
@@ -32,24 +31,10 @@ def write_folder(
     ``trained_on`` is a sentence for the model card; "" says that the weights are random. Raises
     BadArguments when something stands at ``folder``, FailedWhileRunning when it cannot be written.
     """
-    goal = Path(folder).absolute()
-    if goal.is_symlink() or (goal.exists() and not _is_empty(goal)):
-        raise BadArguments(f"{goal} exists; remove it or choose another name for the model")
-    card = model_card(spec, goal.name, trained_on, licence)
-    draft = goal.with_name(f".{goal.name}.draft")
-    try:
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(draft, ignore_errors=True)
-        (draft / _NORMALIZE[0]).mkdir(parents=True)
+    with new_folder(Path(folder)) as draft:
+        card = model_card(spec, Path(folder).absolute().name, trained_on, licence)
+        (draft / _NORMALIZE[0]).mkdir()
         write_files(draft, {**_all_files(spec, files), "README.md": card.encode("utf-8")})
-        if goal.exists():
-            goal.rmdir()
-        draft.rename(goal)
-        sync_folder(goal.parent)
-    except OSError as failure:
-        raise no_room(goal, failure) from failure
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> None:
@@ -98,10 +83,6 @@ def check_prompts(folder: Path, spec: TextSpec) -> None:
                 f"{path} puts {found!r} before a {role}, config.json {expected!r}: make "
                 f"{role}_prefix and the prompt the same"
             )
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _all_files(spec: TextSpec, files: dict[str, bytes]) -> dict[str, bytes]:

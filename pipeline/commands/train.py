@@ -1,4 +1,4 @@
-"""tamis train: encoders from a spec."""
+"""tamis train: encoders and rerankers from a spec."""
 
 from __future__ import annotations
 
@@ -30,3 +30,24 @@ def encoder(
     trained = train_encoder(spec, output, data=data, progress=Bars())
     card = trained.card
     print(f"{output}: {card.dim} dimensions, space {card.space[:12]}, {card.fingerprint[:12]}")
+
+
+@train.command("reranker")
+def reranker(
+    spec: Annotated[Path, typer.Argument(help="A TOML file: model, data, loss, schedule.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Where the spec's relative paths start; its own folder if not given."),
+    ] = None,
+) -> None:
+    """Train a reranker, for tamis search --rerank OUTPUT.
+
+    OUTPUT.training keeps the checkpoint and training.jsonl. Killed, run the same command again: it
+    goes on where the checkpoint was written.
+    """
+    from ..progress import Bars
+    from ..reranker_training import train_reranker
+
+    trained = train_reranker(spec, output, data=data, progress=Bars())
+    print(f"{output}: {trained.name}")
