@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MODELS = {
     "knrm": "knrm:Knrm",
     "mv-lstm": "mv_lstm:MvLstm",
+    "recurrent": "recurrent:Recurrent",
+    "tk": "tk:Tk",
 }
 """Name -> module:Class beside this file; the class's options are ``ClassOptions`` there."""
 
