@@ -99,6 +99,8 @@ class Recurrent(nn.Module):
         """For each piece [n, Q or T, _SIGNS]: its weight, its best cosine in the other text, the
         same times the weight, and whether the match is exact."""
         matched = cosines(asked.vectors, passages.vectors, asked.mask, passages.mask)
+        both = asked.mask[:, :, None] & passages.mask[:, None, :]
+        matched = matched.masked_fill(~both, -1)  # or padding would beat a negative cosine
         found = []
         share = float(self.matched)
         for side, closest in ((asked, matched.amax(2)), (passages, matched.amax(1))):

@@ -12,14 +12,14 @@ from .pairs import Pairs, side
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from ...core.protocols import Candidates
     from ...core.records import Float32Array, Int64Array, Passage
     from .spec import NeuralSpec
     from .words import Words
 
-_PIECES = 8192  # of passages in a forward pass, padding included
+_PIECES = 2048  # of passages in a forward pass, padding included
 
 
 class Scorer:
@@ -60,19 +60,34 @@ class Scorer:
         scores = self.scores_of(queries, passages, np.repeat(np.arange(len(batch)), sizes))
         return np.split(scores, np.cumsum(sizes)[:-1]) if len(batch) else []
 
-    @torch.inference_mode()
     def scores_of(
         self,
         queries: Sequence[Int64Array],
         passages: Sequence[Int64Array],
         asked: Int64Array,
     ) -> Float32Array:
-        """[passages] float32; passages of like length share a forward pass."""
-        scores = np.empty(len(passages), np.float32)
-        for rows in _by_length(passages):
-            pairs = self.pairs(queries, [passages[row] for row in rows], asked[rows])
-            scores[rows] = self.model(pairs).float().cpu().numpy()
+        """[passages] float32."""
+        with torch.inference_mode():
+            scores: Float32Array = self(queries, passages, asked).cpu().numpy()
         return scores
+
+    def __call__(
+        self,
+        queries: Sequence[Int64Array],
+        passages: Sequence[Int64Array],
+        asked: Int64Array,
+    ) -> Tensor:
+        """[passages] float32; passages of like length share a forward pass, so that little of it
+        is padding."""
+        groups = list(_by_length(passages))
+        if not groups:
+            return torch.zeros(0)
+        scores = [
+            self.model(self.pairs(queries, [passages[row] for row in rows], asked[rows])).float()
+            for rows in groups
+        ]
+        places = torch.from_numpy(np.argsort(np.concatenate(groups), kind="stable"))
+        return torch.cat(scores)[places.to(scores[0].device)]
 
 
 def _by_length(texts: Sequence[Int64Array]) -> Iterator[Int64Array]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 MODELS = {
+    "conv-knrm": "conv_knrm:ConvKnrm",
+    "drmm": "drmm:Drmm",
     "knrm": "knrm:Knrm",
     "mv-lstm": "mv_lstm:MvLstm",
     "recurrent": "recurrent:Recurrent",

@@ -62,6 +62,8 @@ class Tk(nn.Module):
         )
         self.context = nn.TransformerEncoder(layer, options.layers, enable_nested_tensor=False)
         self.widen = nn.Linear(options.width, dim)
+        nn.init.zeros_(self.widen.weight)  # what is near at the start are the words themselves
+        nn.init.zeros_(self.widen.bias)
         self.share = nn.Parameter(torch.zeros(1))
         self.gate = QueryGate(learned=True)
         self.kernels = RbfKernels(options.kernels)

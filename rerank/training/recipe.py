@@ -100,7 +100,7 @@ class RankingRecipe:
         sizes = [len(each.passages) for each in lists]
         asked = np.repeat(np.arange(len(lists)), sizes)
         queries = [self._queries[row] for row in batch.rows]
-        scores = scorer.model(scorer.pairs(queries, passages, asked))[batch.places]
+        scores = scorer(queries, passages, asked)[batch.places]
         grades = torch.from_numpy(np.concatenate([each.grades for each in lists]))[batch.places]
         loss = self._loss_of(lists, batch)
         return {self._loss: loss(scores, grades, batch.present)}
