@@ -78,12 +78,12 @@ def epoch_batches(sizes: Int64Array, budget: int, seed: int, epoch: int) -> Iter
     order = np.random.default_rng([seed, epoch]).permutation(len(sizes))
     number = batches_per_epoch(sizes, budget)
     ends = np.cumsum(sizes[order])
-    # the batch in which a list's middle lies; none is left without a list
+    # the batch in which a list's middle lies, moved where one would be left without a list
     place = ((ends - sizes[order] / 2) * number / ends[-1]).astype(np.int64)
-    starts = np.searchsorted(place, np.arange(1, number))
-    starts = np.maximum(starts, np.arange(1, number))
-    starts = np.minimum(starts, len(order) - number + np.arange(1, number))
-    yield from np.split(order, np.maximum.accumulate(starts))
+    later = np.arange(1, number)
+    starts = np.maximum(np.searchsorted(place, later), later)
+    starts = np.maximum.accumulate(starts - later) + later
+    yield from np.split(order, np.minimum(starts, len(order) - number + later))
 
 
 def batches_per_epoch(sizes: Int64Array, budget: int) -> int:
