@@ -9,7 +9,7 @@ from ...core.errors import BadArguments
 
 _LEAST = 1e-10  # of a kernel's sum, before its logarithm
 _EXACT = 1e-3  # width of the kernel at 1
-_SCALE = 0.01
+_SCALE = 0.1
 
 
 class RbfKernels(nn.Module):
@@ -47,7 +47,7 @@ class RbfKernels(nn.Module):
 def log_sums(sums: Tensor, weights: Tensor) -> Tensor:
     """[n, count] sum over query pieces of the weighted logarithm of each kernel's sum.
 
-    sums [n, Q, count]; weights [n, Q], 0 for padding. The factor 0.01 is K-NRM's own: it keeps
-    the features near 1.
+    sums [n, Q, count]; weights [n, Q], 0 for padding. The factor 0.1 keeps the features near 1;
+    with K-NRM's own 0.01 the layer above would learn ten times slower than the gate.
     """
     return (sums.clamp(min=_LEAST).log() * weights[:, :, None]).sum(1) * _SCALE
