@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..rerank.neural.words import Words
     from ..rerank.training.lists import GradedList, Negatives
     from ..rerank.training.recipe import DevValue
+    from .opening import Mode
 
 
 def train_reranker(
@@ -183,7 +184,7 @@ def _first_stage(spec: RerankerSpec) -> Negatives:
     from .opening import open_index
 
     searcher = open_index(spec.path(spec.data.candidates)).searcher(
-        spec.data.depth, mode=spec.data.mode
+        spec.data.depth, mode=cast("Mode", spec.data.mode)
     )
     return lambda queries: searcher.run(queries).ids()
 

@@ -69,8 +69,7 @@ class ConvKnrm(nn.Module):
         """[n, T, width] for each length: the n-gram that begins at each piece; beyond a text's
         end stands nothing, however it is padded."""
         found = [self.project(side.vectors)]
-        for convolution in self.convolutions:
-            beyond = convolution.kernel_size[0] - 1
+        for beyond, convolution in enumerate(self.convolutions, 1):
             padded = nn.functional.pad(side.vectors.transpose(1, 2), (0, beyond))
             found.append(convolution(padded).transpose(1, 2))
         return [each.relu() * side.mask[:, :, None] for each in found]

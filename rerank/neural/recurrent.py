@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -92,7 +93,8 @@ class Recurrent(nn.Module):
             parts += [words + self.signs(signs[which]) + self.places[place], separator]
             masks += [side.mask, side.mask.new_ones(len(pairs), 1)]
         mask = torch.cat(masks[:-1], 1)
-        lengths = sum(sides[which][1].lengths for which in self.order) + len(self.order) - 1
+        lengths = np.sum([sides[which][1].lengths for which in self.order], 0)
+        lengths += len(self.order) - 1
         return torch.cat(parts[:-1], 1)[mask], pack_lengths(lengths, mask.device)
 
     def _signs(self, asked: Side, passages: Side) -> tuple[Tensor, Tensor]:

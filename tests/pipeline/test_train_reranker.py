@@ -166,6 +166,19 @@ def test_a_killed_run_goes_on_to_the_same_weights(data: Path, tmp_path: Path, na
         np.testing.assert_array_equal(weights(again)[key], expected, err_msg=key)
 
 
+def test_a_run_that_stopped_early_is_not_taken_up_again(data: Path, tmp_path: Path) -> None:
+    given = body(data)
+    given["schedule"] |= {"epochs": 40, "patience": 1}
+    spec = reranker_spec_of(given, "spec", data)
+    once, _ = trained_scorer(spec, tmp_path / "run", Silent())
+    log = (tmp_path / "run" / "training.jsonl").read_text()
+    assert json.loads(log.splitlines()[-1])["step"] < 100, "patience must run out for this test"
+    again, _ = trained_scorer(spec, tmp_path / "run", Silent())
+    assert (tmp_path / "run" / "training.jsonl").read_text() == log
+    for key, expected in weights(once).items():
+        np.testing.assert_array_equal(weights(again)[key], expected, err_msg=key)
+
+
 def test_the_best_weights_on_dev_are_kept(data: Path, tmp_path: Path) -> None:
     spec = reranker_spec_of(body(data), "spec", data)
     scorer, _ = trained_scorer(spec, tmp_path / "run", Silent())
