@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 JUDGED = "judged"
-_KINDS = {"loss": str, "seed": int, "threads": int, "device": str}
+_KINDS = {"loss": str, "seed": int, "threads": int}
 _KNOWN = (*_KINDS, "model", "data", "dev", "schedule")
 
 
@@ -75,7 +75,6 @@ class RerankerSpec:
     loss: str
     seed: int
     threads: int
-    device: str
     base: Path
     source: str
     fingerprint: str
@@ -127,7 +126,6 @@ def reranker_spec_of(body: Mapping[str, Any], source: str, base: Path) -> Rerank
         loss=body.get("loss", "listwise"),
         seed=body.get("seed", 0),
         threads=body.get("threads", 0),
-        device=body.get("device", "cpu"),
         base=base,
         source=source,
         fingerprint=of_value(dict(body)),

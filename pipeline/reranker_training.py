@@ -90,7 +90,7 @@ def trained_scorer(
     )
     lists, dev = _lists(spec, progress)
     torch.manual_seed(spec.seed)
-    scorer = Scorer(build(described), words, described, spec.device)
+    scorer = Scorer(build(described), words, described)
     recipe = RankingRecipe(
         scorer,
         lists,
