@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from ..core.errors import BadArguments, MissingResource, UnknownComponent
 from ..core.protocols import TokenEncoder
 from ..encoders.recurrent.kinds import kind_of
 from ..encoders.recurrent.kinds import load_encoder as load_own
+from ..rerank.neural.kind import is_neural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,12 +131,16 @@ def reranker(
 ) -> Reranker:
     """A reranker, ready to score the best ``keep`` candidates of each query.
 
-    ``name`` is a registered kind, or a path or hub name of a cross-encoder. ``options`` are the
-    kind's own; see ``reranker_options``. Where the kind compares token vectors, ``model`` names
-    their encoder.
+    ``name`` is a registered kind, the folder of a ranker that ``tamis train reranker`` made, or a
+    path or hub name of a cross-encoder. ``options`` are the kind's own; see ``reranker_options``.
+    Where the kind compares token vectors, ``model`` names their encoder. BadArguments for a
+    ``model`` beside a name that is one already.
     """
     factory = reranker_factory(name)
-    if name not in registry.names("reranker"):
+    takes = reranker_options(factory)
+    if model is not None and "model" not in takes:
+        raise BadArguments(f"{name} takes no other model, and {str(model)!r} is given")
+    if name not in registry.names("reranker") and "model" in takes:
         model = name
     if "encoder" in inspect.signature(factory).parameters:
         options["encoder"] = token_encoder(model or LATE_ENCODER, device=device)
@@ -145,13 +151,19 @@ def reranker(
 
 
 def reranker_factory(name: str) -> Callable[..., Reranker]:
-    """What makes the reranker of this name; for a path or a hub name, the cross-encoder.
+    """What makes the reranker of this name; for a path or a hub name, the cross-encoder, unless
+    ``tamis train reranker`` made the folder.
 
     Raises UnknownComponent, or MissingDependency where the kind cannot be imported.
     """
     if name in registry.names("reranker"):
         factory: Callable[..., Reranker] = registry.load("reranker", name)
         return factory
+    if is_neural(Path(name)):
+        from ..encoders.word_pieces import WordPieces
+        from ..rerank.neural.reranker import NeuralReranker
+
+        return partial(NeuralReranker.load, name, WordPieces)
     if not Path(name).is_dir():
         _hub_name("reranker", name)
     cross: Callable[..., Reranker] = registry.load("reranker", "cross")

@@ -1,14 +1,18 @@
-"""A tiny cross-encoder of random weights, in the files of a real one."""
+"""Tiny models of random weights: a cross-encoder in the files of a real one, neural rankers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tamis.rerank.neural.scorer import Scorer
+    from tamis.rerank.neural.words import Words
 
 WORDS = "flea lives for days cat dog bread recipe long how does a the of in sea wind"
 
@@ -50,3 +54,59 @@ def save_cross_encoder() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def tiny_cross(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _save(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def small_options(model: str) -> dict[str, int]:
+    """Widths that a test can afford."""
+    return {
+        "conv-knrm": {"grams": 2, "width": 8},
+        "mv-lstm": {"width": 16, "strongest": 5, "hidden": 8},
+        "recurrent": {"width": 32, "layers": 1},
+        "tk": {"width": 16, "layers": 1, "heads": 2, "hidden": 16},
+    }.get(model, {})
+
+
+@pytest.fixture(scope="session")
+def tiny_words(tmp_path_factory: pytest.TempPathFactory) -> Words:
+    """Whole words as pieces, 16 dimensions, random vectors of different lengths."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    from tamis.encoders.word_pieces import WordPieces
+    from tamis.rerank.neural.words import Words
+
+    vocabulary = ["[UNK]", *dict.fromkeys(WORDS.split())]
+    rust = Tokenizer(
+        models.WordLevel({word: place for place, word in enumerate(vocabulary)}, unk_token="[UNK]")  # noqa: S106
+    )
+    rust.normalizer = normalizers.Lowercase()
+    rust.pre_tokenizer = pre_tokenizers.Whitespace()
+    path = tmp_path_factory.mktemp("words") / "tokenizer.json"
+    rust.save(str(path))
+    rng = np.random.default_rng(3)
+    vectors = rng.standard_normal((len(vocabulary), 16)) * rng.uniform(0.2, 2, (len(vocabulary), 1))
+    return Words.of(WordPieces(path), vectors.astype(np.float32))
+
+
+@pytest.fixture(scope="session")
+def neural_scorer(tiny_words: Words) -> Callable[..., Scorer]:
+    """(model, **options) -> an untrained scorer, its weights drawn from seed 5."""
+    import torch
+
+    from tamis.rerank.neural.scorer import Scorer
+    from tamis.rerank.neural.spec import NeuralSpec, build
+
+    def make(model: str, **options: object) -> Scorer:
+        spec = NeuralSpec(
+            model=model,
+            vocabulary=len(tiny_words.directions),
+            dim=tiny_words.dim,
+            query_pieces=8,
+            passage_pieces=24,
+            words_of="tiny",
+            options={**small_options(model), **options},
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            return Scorer(build(spec).eval(), tiny_words, spec)
+
+    return make

@@ -14,6 +14,8 @@ from tamis.core.protocols import Candidates
 from tamis.core.records import Passage, Query, Ranking
 from tamis.rerank.cross import CrossReranker
 from tamis.rerank.lambdamart import LambdamartReranker
+from tamis.rerank.neural.reranker import NeuralReranker
+from tamis.rerank.neural.spec import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from tamis.core.protocols import Reranker
     from tamis.pipeline.opening import Index
+    from tamis.rerank.neural.scorer import Scorer
 
 TEXTS = [
     "A flea lives for a hundred days.",
@@ -40,11 +43,16 @@ QUERIES = [
 TOLERANCE = 1e-5
 
 
-@pytest.fixture(params=["cross", "lambdamart"])
-def make(request: pytest.FixtureRequest, tiny_cross: Path) -> Callable[..., Reranker]:
+@pytest.fixture(params=["cross", "lambdamart", *MODELS])
+def make(
+    request: pytest.FixtureRequest, tiny_cross: Path, neural_scorer: Callable[..., Scorer]
+) -> Callable[..., Reranker]:
     """keep -> a reranker."""
     if request.param == "cross":
         return lambda keep=100: CrossReranker(model=tiny_cross, keep=keep)
+    if request.param in MODELS:
+        scorer = neural_scorer(request.param)
+        return lambda keep=100: NeuralReranker(scorer, name=request.param, keep=keep)
     pytest.importorskip("lightgbm", reason="the extra ltr is not installed")
     return lambda keep=100: LambdamartReranker(keep=keep)
 
