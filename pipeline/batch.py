@@ -111,7 +111,11 @@ class Batch:
         return whole
 
     def _retrieved(self, retriever: FirstStage) -> list[Ranking]:
-        key = self._key("first", _told(retriever)) if self._search.origin else None
+        key = (
+            self._key("first", _told(retriever))
+            if self._kept is not None and self._search.origin
+            else None
+        )
         if (found := self._taken_over(key)) is not None:
             return found
         clock = Stopwatch()
@@ -162,7 +166,9 @@ class Batch:
         self.times[name] = time if had is None else had + time
 
     def _key_after(self, stages: int) -> str | None:
-        """None where something has no fingerprint, and nothing can be told to be the same."""
+        """None where nothing is kept, or something has no fingerprint to be told the same by."""
+        if self._kept is None:
+            return None
         search = self._search
         done = search.rerank[:stages]
         known = [each.fingerprint for each in done if isinstance(each, Fingerprinted)]

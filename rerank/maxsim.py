@@ -25,6 +25,8 @@ class MaxsimReranker:
     one query's candidates. What the encoder cuts of a text is not seen.
     """
 
+    pointwise = True
+
     def __init__(self, *, encoder: TokenEncoder, keep: int = 100, device: str = "cpu") -> None:
         self._encoder = encoder
         self._device = device

@@ -53,6 +53,8 @@ class MonoT5Reranker:
     word is not one token, BadArguments when the device is not there.
     """
 
+    pointwise = True
+
     def __init__(
         self,
         *,

@@ -1,4 +1,4 @@
-"""Tiny models of random weights: a cross-encoder in the files of a real one, neural rankers."""
+"""Tiny models of random weights: cross-encoder and T5 as real ones are saved, neural rankers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from tamis.rerank.neural.scorer import Scorer
     from tamis.rerank.neural.words import Words
 
+_T5_WORDS = (
+    "Query Document Relevant true false flea lives for days cat dog bread long how a the sea wind"
+)
+_T5_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:.,?!"
 WORDS = "flea lives for days cat dog bread recipe long how does a the of in sea wind"
 
 
@@ -54,6 +58,53 @@ def save_cross_encoder() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def tiny_cross(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _save(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def _save_t5(folder: Path, *, tied: bool = False, room: int = 40) -> Path:
+    """Two layers each side, 32 wide, random; words are one piece, all else is spelled."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    pieces += [(f"▁{word}", -2.0) for word in _T5_WORDS.split()]
+    pieces += [("▁", -4.0), *((letter, -6.0) for letter in _T5_LETTERS)]
+    rust = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
+    rust.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    config = T5Config(
+        vocab_size=len(pieces),
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_heads=4,
+        relative_attention_num_buckets=8,
+        tie_word_embeddings=tied,
+        decoder_start_token_id=0,
+        feed_forward_proj="relu" if tied else "gated-gelu",
+        initializer_factor=1.0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        model = T5ForConditionalGeneration(config).eval()
+    folder.mkdir(parents=True)
+    model.save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=rust, model_max_length=room, **special
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def save_t5() -> Callable[..., Path]:
+    """(folder, tied=False, room=40) -> the folder, with a tiny T5 in it."""
+    return _save_t5
+
+
+@pytest.fixture(scope="session")
+def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _save_t5(tmp_path_factory.mktemp("t5") / "tiny")
 
 
 def small_options(model: str) -> dict[str, int]:

@@ -19,12 +19,8 @@ from tamis.rerank.monot5 import MonoT5Reranker
 from tamis.rerank.pair_batches import pair_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-WORDS = (
-    "Query Document Relevant true false flea lives for days cat dog bread long how a the sea wind"
-)
-LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:.,?!"
 ROOM = 40
 TEXTS = [
     "a flea lives for days",
@@ -36,45 +32,9 @@ TEXTS = [
 QUESTION = "how long lives a flea?"
 
 
-def save_t5(folder: Path, *, tied: bool = False) -> Path:
-    """Two layers each side, 32 wide, random; words are one piece, all else is spelled."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
-
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    pieces += [(f"▁{word}", -2.0) for word in WORDS.split()]
-    pieces += [("▁", -4.0), *((letter, -6.0) for letter in LETTERS)]
-    rust = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
-    rust.pre_tokenizer = pre_tokenizers.Metaspace()
-    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
-    config = T5Config(
-        vocab_size=len(pieces),
-        d_model=32,
-        d_kv=8,
-        d_ff=64,
-        num_layers=2,
-        num_heads=4,
-        relative_attention_num_buckets=8,
-        tie_word_embeddings=tied,
-        decoder_start_token_id=0,
-        feed_forward_proj="relu" if tied else "gated-gelu",
-        initializer_factor=1.0,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(5)
-        model = T5ForConditionalGeneration(config).eval()
-    folder.mkdir(parents=True)
-    model.save_pretrained(folder)
-    PreTrainedTokenizerFast(
-        tokenizer_object=rust, model_max_length=ROOM, **special
-    ).save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_t5(tmp_path_factory.mktemp("t5") / "tiny")
+def folder(tiny_t5: Path) -> Path:
+    return tiny_t5
 
 
 def candidates(question: str, texts: Sequence[str]) -> Candidates:
@@ -109,7 +69,9 @@ def prompt(question: str, text: str) -> str:
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_scores_are_the_log_odds_of_the_whole_model(tmp_path: Path, tied: bool) -> None:
+def test_scores_are_the_log_odds_of_the_whole_model(
+    save_t5: Callable[..., Path], tmp_path: Path, tied: bool
+) -> None:
     folder = save_t5(tmp_path / "model", tied=tied)
     found = MonoT5Reranker(model=folder).score([candidates(QUESTION, TEXTS)])[0]
     expected = oracle(folder, [prompt(QUESTION, text) for text in TEXTS])
