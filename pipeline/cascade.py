@@ -105,8 +105,8 @@ class Cascade:
             found += self._assembled(index, device, parts, rerankers)
         refuse(found)
         return Search(
-            dense=parts.get("dense"),  # type: ignore[arg-type]
-            lexical=parts.get("lexical"),  # type: ignore[arg-type]
+            dense=parts.get("dense"),
+            lexical=parts.get("lexical"),
             fuse=self.fuse,
             weights=self.weights,
             rerank=rerankers,

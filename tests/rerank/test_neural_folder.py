@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 
 import tamis
 from tamis.core.errors import BadArguments, BadData, CorruptFile, MissingResource, TamisError
@@ -15,6 +16,7 @@ from tamis.core.records import Passage, Query, Ranking
 from tamis.encoders.word_pieces import WordPieces
 from tamis.rerank.neural.kind import is_neural
 from tamis.rerank.neural.model_folder import load, save
+from tamis.rerank.neural.reranker import NeuralReranker
 from tamis.rerank.neural.spec import MODELS
 
 if TYPE_CHECKING:
@@ -54,6 +56,23 @@ def test_a_path_is_a_reranker(folder: Path, neural_scorer: Callable[..., Scorer]
     assert (reranker.name, reranker.keep) == ("knrm (model)", 3)
     expected = neural_scorer("knrm").score(batch())[0]
     np.testing.assert_array_equal(reranker.score(batch())[0], expected)
+
+
+def test_its_fingerprint_follows_weights_and_settings(
+    folder: Path, tmp_path: Path, neural_scorer: Callable[..., Scorer]
+) -> None:
+    stored = NeuralReranker.load(folder, WordPieces).fingerprint
+    scorer = neural_scorer("knrm")
+    assert stored == NeuralReranker(scorer, name="another name").fingerprint
+    assert NeuralReranker(neural_scorer("drmm"), name="drmm").fingerprint != stored
+    with torch.no_grad():
+        next(scorer.model.parameters()).view(-1)[0] += 1
+    assert NeuralReranker(scorer, name="knrm").fingerprint != stored
+
+
+def test_no_other_model_goes_with_it(folder: Path) -> None:
+    with pytest.raises(BadArguments, match="takes no other model, and 'other' is given"):
+        tamis.reranker(str(folder), model="other")
 
 
 def test_the_title_is_read_or_not(neural_scorer: Callable[..., Scorer]) -> None:
