@@ -1,13 +1,14 @@
-"""Write a file so that it is whole or not there: temporary name, flush, rename."""
+"""Write a file or folder so that it is whole or not there: temporary name, flush, rename."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from .errors import FailedWhileRunning
+from .errors import BadArguments, FailedWhileRunning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,36 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         if isinstance(failure, OSError):
             raise no_room(path, failure) from failure
         raise
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """An empty draft beside ``folder``; on success it takes the name, on any failure it is gone.
+
+    BadArguments when something but an empty folder stands there, FailedWhileRunning when there
+    is no room. Files inside are written by ``replacing``.
+    """
+    goal = folder.absolute()
+    if goal.is_symlink() or (goal.exists() and not _is_empty(goal)):
+        raise BadArguments(f"{goal} exists; remove it or choose another name for the model")
+    draft = goal.with_name(f".{goal.name}.draft")
+    try:
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        yield draft
+        if goal.exists():
+            goal.rmdir()
+        draft.rename(goal)
+        sync_folder(goal.parent)
+    except OSError as failure:
+        raise no_room(goal, failure) from failure
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def sync_folder(folder: Path) -> None:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .packed_texts import PackedTexts
-    from .records import Float32Array, Int32Array, Passage, Query, Ranking
+    from .records import Float32Array, Int32Array, Int64Array, Passage, Query, Ranking
     from .stopwatch import Stopwatch
 
 Role: TypeAlias = Literal["passage", "query"]
@@ -65,6 +65,30 @@ class Encoder(Protocol):
 
     def encode_queries(self, texts: Sequence[str]) -> Float32Array:
         return self.encode(texts, "query").vectors
+
+
+@dataclass(frozen=True, slots=True)
+class TokenVectors:
+    """vectors [tokens, dim] float32, texts end to end; lengths [n] int64, tokens of each text."""
+
+    vectors: Float32Array
+    lengths: Int64Array
+
+
+@runtime_checkable
+class TokenEncoder(Protocol):
+    """Text to a vector for each of its tokens, in context: what late interaction compares."""
+
+    @property
+    def card(self) -> EncoderCard: ...
+
+    def encode_tokens(self, texts: Sequence[str], role: Role) -> TokenVectors:
+        """Rows of unit length, or zero; special tokens of the model are left out.
+
+        A text may have no token. Cut at ``card.max_length`` as ``encode`` cuts. A text's vectors
+        depend on the text alone: batching moves them by at most 1e-6.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,4 +205,23 @@ class Reranker(Protocol):
 
         No candidates, an empty array. Scores do not depend on the candidates' order.
         """
+        ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A reranker whose model comes late, and that can be told to have it before other work."""
+
+    def prepare(self) -> None:
+        """Load what ``score`` will need; raises what ``score`` would raise for want of it."""
+        ...
+
+
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """A reranker whose scores may be kept: without a fingerprint nobody could tell them apart."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever any score could: model files, settings. Read from files."""
         ...

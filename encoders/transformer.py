@@ -16,9 +16,10 @@ import numpy as np
 from ..core.errors import BadArguments, BadData
 from ..core.fingerprints import of_value
 from ..core.hub import load_model
-from ..core.protocols import Encoded, Encoder, EncoderCard
+from ..core.protocols import Encoded, Encoder, EncoderCard, TokenVectors
 from .model_files import fingerprint_of_model, model_folder
 from .token_batches import token_batches
+from .unit_rows import unit_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -91,6 +92,33 @@ class TransformerEncoder(Encoder):
                     vectors[start + rows] = self._forward([encodings[row] for row in rows])
         return Encoded(self._scaled(vectors), tokens)
 
+    def encode_tokens(self, texts: Sequence[str], role: Role) -> TokenVectors:
+        """The last layer's states of a text's tokens, as ``TokenEncoder`` says.
+
+        BadArguments for a model that sentence-transformers has to prepare texts for.
+        """
+        if self._tokenizer is None:
+            raise BadArguments(
+                f"{self._card.name} gives no vectors of single tokens: it has no plain transformer "
+                f"with a fast tokenizer; name another encoder"
+            )
+        found: dict[int, Float32Array] = {}
+        for start, encodings, _ in self._tokenized_chunks(texts, role):
+            kept = np.array([len(encoding.ids) for encoding in encodings], np.int32)
+            for rows in token_batches(kept, _BUDGET[self._device.partition(":")[0]]):
+                some = [encodings[row] for row in rows] if kept[rows[0]] else []
+                states = (
+                    self._outputs(some)["token_embeddings"].float().cpu().numpy() if some else ()
+                )
+                for row, encoding, own in zip(rows.tolist(), some, states, strict=False):
+                    inner = ~np.array(encoding.special_tokens_mask, bool)
+                    found[start + row] = own[: len(inner)][inner]
+        empty = np.empty((0, self._card.dim), np.float32)
+        each = [found.get(place, empty) for place in range(len(texts))]
+        lengths = np.array([len(own) for own in each], np.int64)
+        vectors = np.concatenate(each or [empty])
+        return TokenVectors(unit_rows(vectors), lengths)
+
     def _pack(self) -> None:
         """Lay weights out for inference: the model can no longer be trained or saved."""
         from ..kernels.packed_linear.onednn import pack_linears
@@ -99,10 +127,7 @@ class TransformerEncoder(Encoder):
 
     def _scaled(self, vectors: Float32Array) -> Float32Array:
         """Unit length where cosine is meant; a no-op after a model's own normalisation."""
-        if self._similarity == "dot":
-            return vectors
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.asarray(vectors / np.where(norms > 0, norms, np.float32(1)), np.float32)
+        return vectors if self._similarity == "dot" else unit_rows(vectors)
 
     def _tokenized_chunks(
         self, texts: Sequence[str], role: Role

@@ -12,6 +12,7 @@ import typer
 
 from ..core.errors import TamisError
 from .commands.build import build
+from .commands.calibrate import calibrate
 from .commands.check import check
 from .commands.compare import compare
 from .commands.demo import demo
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command("build")(build)
 app.command("search")(search)
+app.command("calibrate")(calibrate)
 app.command("eval")(evaluate)
 app.command("quality")(quality)
 app.command("compare")(compare)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core import registry
 from ..core.errors import BadArguments, MissingResource, UnknownComponent
+from ..core.protocols import TokenEncoder
 from ..encoders.recurrent.kinds import kind_of
 from ..encoders.recurrent.kinds import load_encoder as load_own
+from ..rerank.neural.kind import is_neural
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..core.protocols import Encoder, QualityModel, QualityRecipe, Reranker
+
+
+LATE_ENCODER = "tamis-small"
+"""Whose token vectors are compared when nobody names an encoder."""
 
 
 def encoder(name: str, *, device: str = "cpu") -> Encoder:
@@ -30,6 +39,17 @@ def encoder(name: str, *, device: str = "cpu") -> Encoder:
     from ..encoders.transformer import TransformerEncoder
 
     return TransformerEncoder(name, device=device)
+
+
+def token_encoder(name: str, *, device: str = "cpu") -> TokenEncoder:
+    """As ``encoder``; BadArguments for one that has no vectors of single tokens."""
+    found = encoder(name, device=device)
+    if not isinstance(found, TokenEncoder):
+        raise BadArguments(
+            f"{name} gives no vectors of single tokens; expected tamis-small, tamis-tiny, minilm, "
+            f"a recurrent model folder or a sentence-transformers model"
+        )
+    return found
 
 
 def query_encoder(name: str, *, device: str = "cpu") -> Encoder:
@@ -107,27 +127,53 @@ def _made(kind: str, model: str, device: str) -> Any:
 
 
 def reranker(
-    name: str, *, keep: int = 100, model: str | None = None, device: str = "cpu"
+    name: str, *, keep: int = 100, device: str = "cpu", model: str | None = None, **options: Any
 ) -> Reranker:
     """A reranker, ready to score the best ``keep`` candidates of each query.
 
-    ``name`` is a registered kind, or a path or hub name of a cross-encoder.
+    ``name`` is a registered kind, the folder of a ranker that ``tamis train reranker`` made, or a
+    path or hub name of a cross-encoder. ``options`` are the kind's own; see ``reranker_options``.
+    Where the kind compares token vectors, ``model`` names their encoder. BadArguments for a
+    ``model`` beside a name that is one already.
     """
-    if name not in registry.names("reranker"):
-        if not Path(name).is_dir():
-            _hub_name("reranker", name)
-        name, model = "cross", name
-    options = {} if model is None else {"model": model}
-    loaded: Reranker = registry.load("reranker", name)(keep=keep, device=device, **options)
+    factory = reranker_factory(name)
+    takes = reranker_options(factory)
+    if model is not None and "model" not in takes:
+        raise BadArguments(f"{name} takes no other model, and {str(model)!r} is given")
+    if name not in registry.names("reranker") and "model" in takes:
+        model = name
+    if "encoder" in inspect.signature(factory).parameters:
+        options["encoder"] = token_encoder(model or LATE_ENCODER, device=device)
+    elif model is not None:
+        options["model"] = model
+    loaded: Reranker = factory(keep=keep, device=device, **options)
     return loaded
 
 
-def rerank_stage(text: str, device: str = "cpu") -> Reranker:
-    """``NAME[:DEPTH]`` to a reranker; the depth is 100 where none is written."""
-    name, colon, depth = text.rpartition(":")
-    if not colon or not depth.isdigit():
-        name, depth = text, "100"
-    return reranker(name, keep=int(depth), device=device)
+def reranker_factory(name: str) -> Callable[..., Reranker]:
+    """What makes the reranker of this name; for a path or a hub name, the cross-encoder, unless
+    ``tamis train reranker`` made the folder.
+
+    Raises UnknownComponent, or MissingDependency where the kind cannot be imported.
+    """
+    if name in registry.names("reranker"):
+        factory: Callable[..., Reranker] = registry.load("reranker", name)
+        return factory
+    if is_neural(Path(name)):
+        from ..encoders.word_pieces import WordPieces
+        from ..rerank.neural.reranker import NeuralReranker
+
+        return partial(NeuralReranker.load, name, WordPieces)
+    if not Path(name).is_dir():
+        _hub_name("reranker", name)
+    cross: Callable[..., Reranker] = registry.load("reranker", "cross")
+    return cross
+
+
+def reranker_options(factory: Callable[..., Reranker]) -> set[str]:
+    """The names of a reranker's own options: what its factory takes beside depth and device."""
+    names = set(inspect.signature(factory).parameters) - {"keep", "device"}
+    return {"model" if name == "encoder" else name for name in names}
 
 
 def _may_be_of_the_hub(name: str) -> bool:

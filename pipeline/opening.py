@@ -82,6 +82,11 @@ class Index:
         cold = self.folder.cold
         return self.folder.passages if cold is None else TieredPassages(self.folder.passages, cold)
 
+    @property
+    def fingerprint(self) -> str:
+        """Of passages, vectors and recipes; empty for a foreign index, which promises nothing."""
+        return self.folder.manifest.fingerprint if self.folder.manifest else ""
+
     @cached_property
     def encoder(self) -> Encoder:
         """The query encoder, loaded and compared with what the manifest says."""
@@ -189,6 +194,7 @@ class Index:
             weights=weights,
             rerank=rerank,
             cold=tier,
+            origin=self.fingerprint,
         )
         return replace(search, k=k)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..core.durable import replacing
 from ..core.errors import BadArguments
 from ..core.progress import Silent
-from ..encoders.recurrent.strict_json import from_json
+from ..core.strict_json import from_json
 from ..encoders.training.labels import apart
 from ..encoders.training.spec import read_spec
 from ..eval.discrimination import area_under_roc
@@ -50,7 +50,7 @@ def train_quality(
     from ..encoders.training.quality import check_quality_spec
 
     own, tables = check_quality_spec(read), _tables(read)
-    settle(read)
+    settle(read.threads)
     recipe = _recipe(read, own, tables, watched)
     judges = [_HeldOut(recipe)] if own.held_out else []
     run_training(recipe, read, goal.with_name(f"{goal.name}.training"), judges, watched)

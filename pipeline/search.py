@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import BadArguments, FailedWhileRunning
-from ..core.protocols import Candidates
+from ..core.errors import BadArguments
+from ..core.progress import Silent
 from ..core.records import Hit, Query, Ranking
-from ..core.stopwatch import Stopwatch
-from ..core.topk import best_first
-from .cold.tier import remembering
-from .fusion import METHODS, checked_weights, fuse
+from ..core.stage_times import StageTime, joined
+from .batch import Batch
+from .fusion import METHODS, checked_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +21,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..core.progress import Progress
     from ..core.protocols import Reranker
     from ..index.passages import Passages
     from .cold.tier import ColdTier
+    from .early_exit import EarlyExit
     from .retrievers import FirstStage
+    from .stage_outputs import StageOutputs
+
+AT_ONCE = 256
+"""Queries that go through the stages together: enough for full batches, little enough to hold."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,15 @@ class Run:
     """What a search found: one ranking a query, and the seconds each stage took in all.
 
     ``cold`` [queries] says for which of them the cold tier was searched; None where none could be.
+    ``times`` has the seconds query by query; ``at_once`` queries shared theirs equally.
     """
 
     rankings: list[Ranking]
     passages: Passages
     seconds: Mapping[str, float]
     cold: NDArray[np.bool_] | None = None
+    times: Mapping[str, StageTime] = field(default_factory=dict)
+    at_once: int = AT_ONCE
 
     def __len__(self) -> int:
         return len(self.rankings)
@@ -96,7 +104,9 @@ class Search:
     Both retrievers must read the same index. ``weights`` go to the fusion. Each reranker scores
     the best ``keep`` candidates that reach it and drops the rest, so depths may only shrink:
     all misfits are reported when the search is made, before any work. ``cold`` is the tier of
-    pruned passages below both retrievers, asked where it wants to be.
+    pruned passages below both retrievers, asked where it wants to be. ``exits``, one a reranker if
+    given, say which queries pass it by. ``origin`` is the fingerprint of the index; without it no
+    output is kept.
     """
 
     dense: FirstStage | None = None
@@ -106,6 +116,8 @@ class Search:
     rerank: Sequence[Reranker] = ()
     k: int | None = None
     cold: ColdTier | None = None
+    exits: Sequence[EarlyExit | None] = ()
+    origin: str = ""
     _stages: list[FirstStage] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -128,8 +140,13 @@ class Search:
             yield f"no fusion is called {self.fuse!r}; known: {', '.join(METHODS)}"
         if self.weights:
             yield from self._weighing()
+        yield from self._rerank_misfits()
+
+    def _rerank_misfits(self) -> Iterator[str]:
         if self.k is not None and self.k < 1:
             yield f"k is {self.k}; ask for at least one passage"
+        if self.exits and len(self.exits) != len(self.rerank):
+            yield f"it has {len(self.exits)} exits for {len(self.rerank)} rerankers"
         depth = max((stage.k for stage in self._stages), default=0)
         for stage in self.rerank:
             if not 1 <= stage.keep <= max(depth, 1):
@@ -145,60 +162,58 @@ class Search:
         except BadArguments as failure:
             yield str(failure)
 
-    def run(self, queries: Sequence[Query]) -> Run:
-        """Answers to all queries, in their order; no query, no ranking."""
-        clock = Stopwatch()
-        stages = self._stages if self.cold is None else remembering(self._stages)
-        found = {stage.name: stage.retrieve(queries, clock) for stage in stages}
-        went = None
-        if self.cold is not None:
-            found, went = self.cold.completed(stages, found, queries, clock)
-        rankings = self._fused(found, clock)
-        for stage in self.rerank:
-            rankings = self._reranked(stage, rankings, clock)
-        if self.k is not None:
-            rankings = [ranking.top(self.k) for ranking in rankings]
-        return Run(rankings, self._stages[0].passages, clock.seconds, went)
+    @property
+    def retrievers(self) -> Sequence[FirstStage]:
+        """One or two, dense first."""
+        return self._stages
 
-    def _fused(self, found: Mapping[str, list[Ranking]], clock: Stopwatch) -> list[Ranking]:
-        if len(found) == 1:
-            ((name, rankings),) = found.items()
-            return [Ranking(r.query, r.rows, r.scores, {name: r.scores}) for r in rankings]
-        depth = max(stage.k for stage in self._stages)
-        with clock.stage(f"fuse ({self.fuse})"):
-            together = [
-                dict(zip(found, each, strict=True)) for each in zip(*found.values(), strict=True)
-            ]
-            return [fuse(self.fuse, each, self.weights).top(depth) for each in together]
+    @property
+    def passages(self) -> Passages:
+        return self._stages[0].passages
 
-    def _reranked(
-        self, stage: Reranker, rankings: Sequence[Ranking], clock: Stopwatch
-    ) -> list[Ranking]:
-        heads = [ranking.top(stage.keep) for ranking in rankings]
-        with clock.stage("texts"):
-            rows = np.concatenate([*(head.rows for head in heads), np.empty(0, np.int64)])
-            texts = iter(self._stages[0].passages.passages(rows))
-            batch = [Candidates(head, [next(texts) for _ in range(len(head))]) for head in heads]
-        with clock.stage(stage.name):
-            scores = stage.score(batch)
-        if len(scores) != len(heads):
-            raise FailedWhileRunning(
-                f"reranker {stage.name} answered {len(scores)} queries of {len(heads)}"
-            )
-        return [_resorted(stage.name, head, new) for head, new in zip(heads, scores, strict=True)]
+    @property
+    def labels(self) -> list[str]:
+        """A name for each rerank stage: the reranker's, numbered from its second use on."""
+        names = [stage.name for stage in self.rerank]
+        earlier = [names[:place].count(name) for place, name in enumerate(names)]
+        return [
+            f"{name} ({count + 1})" if count else name
+            for name, count in zip(names, earlier, strict=True)
+        ]
 
+    def exit_before(self, stage: int) -> EarlyExit | None:
+        """The rule by which queries pass this rerank stage by; None where all of them stay."""
+        return self.exits[stage] if self.exits else None
 
-def _resorted(name: str, ranking: Ranking, scores: np.ndarray) -> Ranking:
-    """The same candidates by their new scores; the old ones are kept among the stages."""
-    scores = np.asarray(scores, np.float32)
-    if scores.shape != ranking.rows.shape or not np.isfinite(scores).all():
-        raise FailedWhileRunning(
-            f"reranker {name} gave scores of shape {scores.shape}, "
-            f"{np.count_nonzero(~np.isfinite(scores))} of them not finite, for {len(ranking)} "
-            f"candidates of query {ranking.query.id!r}"
-        )
-    rows, ordered = best_first(ranking.rows, scores)
-    by_row = np.argsort(ranking.rows)
-    places = by_row[np.searchsorted(ranking.rows, rows, sorter=by_row)]
-    stages = {key: values[places] for key, values in ranking.stages.items()}
-    return Ranking(ranking.query, rows, ordered, {**stages, name: ordered})
+    def run(
+        self,
+        queries: Sequence[Query],
+        *,
+        at_once: int = AT_ONCE,
+        kept: StageOutputs | None = None,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Answers to all queries, in their order; no query, no ranking.
+
+        ``at_once`` queries go through all stages together and share their time equally; 1 gives
+        every query a time of its own, as somebody who asks it alone would see. With ``kept``,
+        outputs of stages are taken over from there and put there, batch by batch, so that a run
+        that was broken off goes on where it was. ``progress`` is told of every batch.
+        """
+        if at_once < 1:
+            raise BadArguments(f"{at_once} queries at once; expected at least 1")
+        rankings: list[Ranking] = []
+        went: list[NDArray[np.bool_]] = []
+        times: list[tuple[int, Mapping[str, StageTime]]] = []
+        with (progress or Silent()).stage("search", len(queries)) as advance:
+            for start in range(0, len(queries), at_once):
+                batch = Batch(self, queries[start : start + at_once], kept)
+                found = batch.output()
+                rankings += found if self.k is None else [each.top(self.k) for each in found]
+                times.append((len(found), batch.times))
+                went.append(batch.cold)
+                advance(len(found))
+        stages = joined(times)
+        seconds = {name: float(time.seconds.sum()) for name, time in stages.items()}
+        cold = None if self.cold is None else np.concatenate([*went, np.empty(0, np.bool_)])
+        return Run(rankings, self.passages, seconds, cold, stages, at_once)

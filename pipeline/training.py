@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..core.durable import replacing
 from ..core.errors import BadArguments, MissingDependency
 from ..core.progress import Silent
-from ..encoders.recurrent.strict_json import from_json
+from ..core.strict_json import from_json
 from ..encoders.training.recipes import prepare
 from ..encoders.training.spec import read_spec
 from .dev_evaluation import DevCollection
@@ -61,7 +61,7 @@ def train_encoder(
         raise BadArguments(f"{goal} exists; remove it or choose another name for the model")
     read = read_spec(Path(spec), Path(data) if data is not None else None)
     collections = [DevCollection(each, read) for each in read.evaluations]
-    settle(read)
+    settle(read.threads)
     recipe = prepare(read, teacher_cache(), _pairs_of(read, watched))
     run_training(recipe, read, goal.with_name(f"{goal.name}.training"), collections, watched)
     recipe.trainee.save(goal, trained_on=recipe.trained_on)
@@ -96,11 +96,12 @@ def run_training(
     """The loop with its evaluation, and its figure at the end."""
     from ..encoders.training.loop import train
 
-    def evaluate(encoder: Encoder) -> Mapping[str, float]:
+    def evaluate() -> Mapping[str, float]:
+        encoder = recipe.trainee.encoder()
         return {each.name: each.value(encoder) for each in judges}
 
     train(recipe, spec, folder, evaluate=evaluate if judges else None, progress=progress)
-    _draw(folder)
+    draw_figure(folder)
 
 
 def teacher_cache() -> Path:
@@ -109,7 +110,8 @@ def teacher_cache() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "tamis" / "teacher"
 
 
-def _draw(folder: Path) -> None:
+def draw_figure(folder: Path) -> None:
+    """The losses of a run; without matplotlib a warning stands in for them."""
     from ..encoders.training.figure import write_figure
     from ..encoders.training.log import LOG
 
@@ -119,16 +121,16 @@ def _draw(folder: Path) -> None:
         log.warning("no figure of the losses: %s", missing)
 
 
-def settle(spec: TrainingSpec) -> None:
-    """Threads as the spec says, and memory that is kept instead of fetched anew at each step.
+def settle(threads: int) -> None:
+    """Threads as a spec says (0: as they are), and memory that is kept, not fetched anew.
 
     glibc gives a freed large block back to the system and maps the next one page by page, which
     costs as much as the work on it: a training step is a fifth faster when it keeps them.
     """
     import torch
 
-    if spec.threads:
-        torch.set_num_threads(spec.threads)
+    if threads:
+        torch.set_num_threads(threads)
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)

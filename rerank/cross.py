@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.errors import BadArguments, BadData
 from ..core.hub import load_model
+from .model_files import of_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +56,15 @@ class CrossReranker:
             return []
         ends = np.cumsum([len(candidates.passages) for candidates in batch])
         return np.split(self._logits(pairs), ends[:-1])
+
+    def prepare(self) -> None:
+        """Load the model now; raises what ``score`` would."""
+        _ = self._model
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the model's files."""
+        return of_model(self._named)
 
     @cached_property
     def _model(self) -> Any:

@@ -5,6 +5,7 @@ Burges, "From RankNet to LambdaRank to LambdaMART" (MSR-TR-2010-82), by LightGBM
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,13 @@ class LambdamartReranker:
         del device  # trees of this size belong on the CPU, wherever the other stages run
         self.name = "lambdamart"
         self.keep = keep
-        self._booster = _load(PACKAGED if model is None else Path(model), packaged=model is None)
+        self._path = PACKAGED if model is None else Path(model)
+        self._booster = _load(self._path, packaged=model is None)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the model file."""
+        return of_file(self._path)
 
     def score(self, batch: Sequence[Candidates]) -> list[Float32Array]:
         """Predictions, one array a query; each depends on the query and its candidates alone."""

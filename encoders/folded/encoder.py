@@ -10,11 +10,12 @@ import numpy as np
 
 from ...core.errors import BadData
 from ...core.fingerprints import of_value
-from ...core.protocols import Encoded, Encoder, EncoderCard
+from ...core.protocols import Encoded, Encoder, EncoderCard, TokenVectors
 from ...kernels.folded.stack import FoldedStack
 from ..model_files import fingerprint_of_model
 from ..recurrent.kinds import CONFIG, TOKENIZER, WEIGHTS, read_spec
 from ..recurrent.model_folder import check_prompts, json_bytes, write_folder
+from ..unit_rows import unit_rows
 from ..word_pieces import WordPieces
 from .spec import FoldedSpec
 from .storage import read_weights, tensors_of
@@ -77,6 +78,15 @@ class FoldedEncoder(Encoder):
         """As ``encode`` of the passages that were tokenised."""
         cut = packed.cut(self.spec.max_length)
         return Encoded(self._stack.encode(cut.ids, cut.bounds), packed.counts)
+
+    def encode_tokens(self, texts: Sequence[str], role: Role) -> TokenVectors:
+        """Vectors of single tokens whose mean is the text's (before normalising); in numpy."""
+        vectors = [np.empty((0, self.spec.dim), np.float32)]
+        lengths = [np.empty(0, np.int64)]
+        for _, packed in self.pieces.pack_ahead(texts, self._prefix(role), self.spec.max_length):
+            vectors.append(self._stack.encode_tokens(packed.ids, packed.bounds))
+            lengths.append(np.diff(packed.bounds))
+        return TokenVectors(unit_rows(np.concatenate(vectors)), np.concatenate(lengths))
 
     def save(
         self, folder: Path | str, *, trained_on: str = "", licence: str = "apache-2.0"

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ...core.errors import BadArguments
-from ..recurrent.strict_json import from_json
+from ...core.strict_json import from_json
 
 _RANGES = {
     "layers": (0, 1024),

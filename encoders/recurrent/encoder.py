@@ -8,11 +8,13 @@ import numpy as np
 import torch
 
 from ...core.errors import BadArguments
-from ...core.protocols import Encoded, Encoder, EncoderCard
+from ...core.protocols import Encoded, Encoder, EncoderCard, TokenVectors
 from ...kernels.packing import pack_lengths
+from ..unit_rows import unit_rows
 from .model_folder import write_folder
 from .text_model import model_files
 from .token_packs import token_packs
+from .token_states import token_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +83,32 @@ class RecurrentEncoder(Encoder):
             for rows in token_packs(lengths, _BUDGET[self._device.type]):
                 vectors[start + rows] = self._vectors(packed, rows, lengths[rows])
         return Encoded(vectors, tokens)
+
+    def encode_tokens(self, texts: Sequence[str], role: Role) -> TokenVectors:
+        """What the model pools and projects, token by token: see ``token_vectors``."""
+        vectors = [np.empty((0, self._card.dim), np.float32)]
+        lengths = [np.empty(0, np.int64)]
+        chunks = self.pieces.pack_ahead(texts, self._prefix(role), self._card.max_length)
+        for _, packed in chunks:
+            own = np.diff(packed.bounds)
+            lengths.append(own)
+            found: list[Float32Array] = [vectors[0]] * len(own)
+            for rows in token_packs(own, _BUDGET[self._device.type]):
+                whole = self._of_tokens(packed, rows, own[rows])
+                parts = np.split(whole, np.cumsum(own[rows])[:-1])
+                for row, part in zip(rows.tolist(), parts, strict=True):
+                    found[row] = part
+            vectors += found
+        return TokenVectors(unit_rows(np.concatenate(vectors)), np.concatenate(lengths))
+
+    def _of_tokens(self, texts: PackedTexts, rows: np.ndarray, lengths: np.ndarray) -> Float32Array:
+        """[tokens of these rows, dim], not normalised."""
+        ids = np.concatenate([texts.ids[texts.bounds[row] : texts.bounds[row + 1]] for row in rows])
+        with torch.inference_mode():
+            flat = torch.from_numpy(ids.astype(np.int64)).to(self._device)
+            found = token_vectors(self.model, flat, pack_lengths(lengths, self._device))
+            out: Float32Array = found.float().cpu().numpy()
+        return out
 
     def save(
         self, folder: Path | str, *, trained_on: str = "", licence: str = "apache-2.0"

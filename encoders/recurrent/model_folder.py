@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core.durable import no_room, replacing, sync_folder
-from ...core.errors import BadArguments, BadData, CorruptFile
+from ...core.durable import new_folder, replacing
+from ...core.errors import BadData, CorruptFile
 from ...core.fingerprints import of_value
 from .kinds import WEIGHTS
 from .model_card import model_card
@@ -44,25 +43,10 @@ def publish_folder(
     folder: Path, files: dict[str, bytes], empty_folders: tuple[str, ...] = ()
 ) -> None:
     """A new folder with these files, whole or not at all. Raises as ``write_folder``."""
-    goal = folder.absolute()
-    if goal.is_symlink() or (goal.exists() and not _is_empty(goal)):
-        raise BadArguments(f"{goal} exists; remove it or choose another name for the model")
-    draft = goal.with_name(f".{goal.name}.draft")
-    try:
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir()
+    with new_folder(folder) as draft:
         for name in empty_folders:
             (draft / name).mkdir()
         write_files(draft, files)
-        if goal.exists():
-            goal.rmdir()
-        draft.rename(goal)
-        sync_folder(goal.parent)
-    except OSError as failure:
-        raise no_room(goal, failure) from failure
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> None:
@@ -111,10 +95,6 @@ def check_prompts(folder: Path, spec: TextSpec) -> None:
                 f"{path} puts {found!r} before a {role}, config.json {expected!r}: make "
                 f"{role}_prefix and the prompt the same"
             )
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _all_files(spec: TextSpec, files: dict[str, bytes]) -> dict[str, bytes]:

@@ -6,8 +6,8 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
+from ...core import strict_json
 from ...core.errors import BadArguments, BadData
-from . import strict_json
 
 POOLINGS = ("mean", "max", "last", "mean+max", "attention")
 OWN = "own"

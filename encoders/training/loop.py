@@ -7,7 +7,7 @@ import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 
@@ -23,11 +23,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ...core.progress import Progress
-    from ...core.protocols import Encoder
-    from .recipe import Recipe
-    from .spec import ScheduleSpec, TrainingSpec
+    from .recipe import Lessons
+    from .spec import ScheduleSpec
 
-    Evaluate = Callable[[Encoder], Mapping[str, float]]
+    Evaluate = Callable[[], Mapping[str, float]]
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +49,19 @@ class _Position:
     fingerprint: str = ""
 
 
+class Plan(Protocol):
+    """What the loop reads of a spec. ``fingerprint`` changes when anything about the run does."""
+
+    @property
+    def schedule(self) -> ScheduleSpec: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+
 def train(
-    recipe: Recipe,
-    spec: TrainingSpec,
+    recipe: Lessons,
+    spec: Plan,
     folder: Path,
     *,
     evaluate: Evaluate | None = None,
@@ -62,7 +71,7 @@ def train(
 
     With a checkpoint of the same spec there, go on from it: the weights at the end are those of an
     unbroken run, bit for bit on a CPU with as many threads. ``evaluate`` gives named measures of
-    an encoder, the higher the better; their mean decides which weights are kept when
+    the model as it is now, the higher the better; their mean decides which weights are kept when
     ``patience`` is set. BadArguments for a checkpoint of another spec; FailedWhileRunning when the
     loss is no number.
     """
@@ -81,14 +90,15 @@ def train(
     run = _Run(recipe, schedule, folder, optimizer, position, evaluate)
     with progress.stage("train", recipe.steps) as advance:
         advance(position.step)
-        run.steps(advance, progress.note)
+        if not run.is_over():  # a run that had stopped early was killed before it was saved
+            run.steps(advance, progress.note)
     run.keep_best()
 
 
 class _Run:
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: Lessons,
         schedule: ScheduleSpec,
         folder: Path,
         optimizer: torch.optim.Optimizer,
@@ -159,7 +169,7 @@ class _Run:
     def _evaluate(self) -> bool:
         found = dict(self.recipe.watch())
         if self.evaluate is not None:
-            measures = self.evaluate(self.recipe.trainee.encoder())
+            measures = self.evaluate()
             found |= measures
             found["mean"] = sum(measures.values()) / len(measures)
         self.module.train()
@@ -177,6 +187,10 @@ class _Run:
                 )
             return False
         self.position.worse += 1
+        return self.is_over()
+
+    def is_over(self) -> bool:
+        """Whether patience has run out."""
         return 0 < self.schedule.patience <= self.position.worse
 
     def keep_best(self) -> None:

@@ -7,17 +7,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from .trainee import Trainee
 
 
-class Recipe(Protocol):
-    """Data and losses. Batches are a function of the spec and the step alone: a run that is
-    killed and resumed at step n asks for ``batches(n)`` and sees what it would have seen."""
+class Learner(Protocol):
+    """What is trained."""
 
     @property
-    def trainee(self) -> Trainee: ...
+    def module(self) -> nn.Module: ...
+
+
+class Lessons(Protocol):
+    """Data and losses, for a model of any kind. Batches are a function of the spec and the step
+    alone: a run that is killed and resumed at step n asks for ``batches(n)`` and sees what it
+    would have seen."""
+
+    @property
+    def trainee(self) -> Learner: ...
 
     @property
     def steps(self) -> int:
@@ -33,8 +41,16 @@ class Recipe(Protocol):
         ...
 
     def watch(self) -> Mapping[str, float]:
-        """Numbers about held-out data, for the log; empty when the recipe has none."""
+        """Numbers about held-out data, for the log; empty when the recipe has none. "mean" is
+        what early stopping goes by where the loop is given nothing else to evaluate."""
         ...
+
+
+class Recipe(Lessons, Protocol):
+    """The lessons of an encoder."""
+
+    @property
+    def trainee(self) -> Trainee: ...
 
     @property
     def trained_on(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...core.errors import BadArguments, BadData, MissingResource
 from ...core.fingerprints import of_value
-from ..recurrent.strict_json import from_json
+from ...core.strict_json import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -41,6 +41,24 @@ class PlainTables:
             out[first:end] = self._tile(ids[start : own[-1]], own - start, tables, base)
         return out
 
+    def token_vectors(
+        self,
+        ids: Int32Array,
+        bounds: Int64Array,
+        tables: list[Float32Array],
+        base: Float32Array,
+    ) -> Float32Array:
+        """[tokens, dim] float32: each token's share of the mean, before it is normalised."""
+        out = np.asarray(base[ids], np.float32)
+        if self._weights.output is None:
+            return out
+        for first, end in _tiles(bounds):
+            start, own = bounds[first], bounds[first : end + 1]
+            states = self._states(ids[start : own[-1]], own - start, tables)
+            if states is not None:
+                out[start : own[-1]] += states @ self._weights.output
+        return out
+
     def _tile(
         self,
         ids: Int32Array,
@@ -49,7 +67,17 @@ class PlainTables:
         base: Float32Array,
     ) -> Float32Array:
         vectors = _means(base[ids], bounds)
-        states = None
+        states = self._states(ids, bounds, tables)
+        if states is not None and self._weights.output is not None:
+            vectors += _means(states, bounds) @ self._weights.output
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(vectors / np.where(norms > 0, norms, 1), np.float32)
+
+    def _states(
+        self, ids: Int32Array, bounds: Int64Array, tables: list[Float32Array]
+    ) -> Float32Array | None:
+        """[tokens, 2 C]: the last layer's normalised states; None without a layer."""
+        states: Float32Array | None = None
         for layer, table in zip(self._weights.layers, tables, strict=True):
             u = table[ids]
             if states is not None and layer.states is not None:
@@ -60,10 +88,7 @@ class PlainTables:
             )
             square = np.mean(np.square(hidden), axis=1, keepdims=True)
             states = hidden / np.sqrt(square + np.float32(self._weights.epsilon)) * layer.gain
-        if states is not None and self._weights.output is not None:
-            vectors += _means(states, bounds) @ self._weights.output
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.asarray(vectors / np.where(norms > 0, norms, 1), np.float32)
+        return states
 
 
 def _tiles(bounds: Int64Array) -> Iterator[tuple[int, int]]:

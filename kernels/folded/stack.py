@@ -54,6 +54,18 @@ class FoldedStack:
         tables, base = self._whole
         return self._tables.encode(ids, bounds, tables, base)
 
+    def encode_tokens(self, ids: Int32Array, bounds: Int64Array) -> Float32Array:
+        """[tokens, dim] float32: what ``encode`` takes the mean of and brings to unit length.
+
+        In numpy whichever twin runs; table rows are computed for the call's own tokens.
+        """
+        bounds = np.asarray(bounds, np.int64)
+        self._check(ids, bounds)
+        used, local = np.unique(ids, return_inverse=True)
+        plain = PlainTables(self._weights)
+        tables, base = plain.look_up(used.astype(np.int64))
+        return plain.token_vectors(local.astype(np.int32), bounds, tables, base)
+
     @property
     def materialised(self) -> bool:
         """Whether the tables of the whole vocabulary are filled."""

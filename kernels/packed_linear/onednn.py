@@ -38,6 +38,9 @@ class PackedLinear(nn.Module):
     Equal to ``nn.Linear`` within float32 rounding (relative 1e-6); deterministic for one shape.
     """
 
+    weight: Tensor | None = None
+    """Never there: T5's feed-forward asks for it before it multiplies."""
+
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
         self.in_features, self.out_features = layer.in_features, layer.out_features

@@ -40,6 +40,13 @@ class ColdTier:
     hot_rows: int
     thresholds: Mapping[str, Mapping[str, Any]] | None
 
+    @property
+    def told(self) -> list[Any]:
+        """JSON values that say, of one index, which queries go cold: by these rules, or all."""
+        if self.thresholds is None:
+            return [self.hot_rows]
+        return [self.hot_rows, {mode: dict(rule) for mode, rule in self.thresholds.items()}]
+
     def misfits(self, stages: Sequence[FirstStage]) -> list[str]:
         """Why these hot stages cannot be completed from this tier; nothing where they can."""
         wrong = [
@@ -98,11 +105,16 @@ class ColdTier:
 
     def _beside(self, stage: FirstStage) -> FirstStage:
         """The same stage over the cold tier."""
-        name = f"{stage.name} (cold)"
+        name = cold_name(stage.name)
         if isinstance(stage, DenseRetriever):
             return replace(stage, index=self.folder.dense, name=name)
         assert isinstance(stage, LexicalRetriever), "all others are misfits"
         return replace(stage, index=self.folder.lexical, name=name)
+
+
+def cold_name(stage: str) -> str:
+    """What a first stage is called where it searches the cold tier."""
+    return f"{stage} (cold)"
 
 
 def cold_tier(folder: IndexFolder, when: str) -> ColdTier | None:

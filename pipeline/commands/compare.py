@@ -42,7 +42,7 @@ def compare(
     ] = None,
     rerank: Annotated[
         list[str] | None,
-        typer.Option(help="NAME or NAME:DEPTH over the hybrid, again for another stage."),
+        typer.Option(help="NAME[=MODEL][:DEPTH] over the hybrid, again for another stage."),
     ] = None,
     measure: Annotated[
         list[str] | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,10 @@ from ...core.errors import BadArguments
 from ..choices import Cold, Device, Fuse, Mode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ...core.records import Hit
+    from ..cascade import Cascade
     from ..search import Run
 
 _LINES = 6  # of a passage's text for people; --json has all of it
@@ -29,7 +33,13 @@ def search(
     k: Annotated[
         int | None, typer.Option("-k", help="Answers: 10 for a question, 1000 for a file.")
     ] = None,
-    mode: Annotated[Mode, typer.Option(help="Which first stages to ask.")] = Mode.dense,
+    cascade: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file of stages (docs/cascade.md), for --mode to --rerank."),
+    ] = None,
+    mode: Annotated[
+        Mode | None, typer.Option(help="Which first stages to ask; dense if not given.")
+    ] = None,
     fuse: Annotated[
         Fuse | None, typer.Option(help="How hybrid joins them; rrf if not given.")
     ] = None,
@@ -38,11 +48,14 @@ def search(
     ] = None,
     rerank: Annotated[
         list[str] | None,
-        typer.Option(help="NAME or NAME:DEPTH, again for another stage; depth 100 if not given."),
+        typer.Option(help="NAME[=MODEL][:DEPTH], again for another stage; depth 100 if not given."),
     ] = None,
     cold: Annotated[
-        Cold, typer.Option(help="When to search the pruned passages, where the index keeps them.")
-    ] = Cold.auto,
+        Cold | None,
+        typer.Option(
+            help="When to search pruned passages that the index keeps; auto if not given."
+        ),
+    ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="The encoder of an index that Pyserini wrote.")
     ] = None,
@@ -51,6 +64,16 @@ def search(
         typer.Option(help="Another one of the same space for queries; own: the passages' encoder."),
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to encode and search.")] = Device.cpu,
+    at_once: Annotated[
+        int | None,
+        typer.Option(help="Queries that share a pass; 1 times every query alone. 256 for a file."),
+    ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Take stage outputs over from earlier runs of files.")
+    ] = False,
+    work: Annotated[
+        Path | None, typer.Option(help="As --cache, with a folder of your own for the outputs.")
+    ] = None,
     tag: Annotated[str, typer.Option(help="The run file's last column.")] = "tamis",
     explain: Annotated[bool, typer.Option("--explain", help="Show each stage's score.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -59,8 +82,11 @@ def search(
 
     A question prints texts, scores and the time of each stage; a file of queries writes a run.
     """
-    _refuse_misfits(question, queries, output, mode, fuse)
-    from ..components import rerank_stage
+    _refuse_misfits(question, queries, output)
+    stages = _Stages(cascade, mode, fuse, dense_weight, rerank or [], cold)
+    stages.refuse_misfits()
+    if queries is None and (cache or work or at_once):
+        raise BadArguments("--cache, --work and --at-once are for --queries FILE")
     from ..opening import open_index
 
     if queries is not None and output is not None:
@@ -69,41 +95,38 @@ def search(
         if tag.split() != [tag]:
             raise BadArguments(f"--tag is {tag!r}; expected one word")
         check_output(output, [queries, index])
+    chosen = stages.cascade(k, 10 if queries is None else 1000)
     opened = open_index(index, encoder=encoder, query_encoder=query_encoder, device=device.value)
     ours = opened.folder.manifest is not None
-    if ours and mode is Mode.lexical and (encoder or query_encoder):
-        raise BadArguments("--mode lexical uses no encoder; leave --encoder out")
-    chosen = opened.searcher(
-        k if k is not None else (10 if queries is None else 1000),
-        mode=mode.value,
-        fuse=(fuse or Fuse.rrf).value,
-        weights=None if dense_weight is None else _weights(dense_weight),
-        rerank=[rerank_stage(text, device.value) for text in rerank or []],
-        cold=cold.value,
-    )
+    if ours and chosen.dense is None and (encoder or query_encoder):
+        raise BadArguments("a lexical search uses no encoder; leave --encoder out")
     if queries is not None and output is not None:
         from ...core.queries import read_queries
+        from ..progress import Bars
+        from ..search import AT_ONCE
+        from ..stage_outputs import StageOutputs, default_folder
 
-        run = chosen.run(read_queries(queries))
+        asked = read_queries(queries)
+        ready = chosen.over(opened, device=device.value)
+        kept = StageOutputs(work or default_folder()) if cache or work else None
+        run = ready.run(asked, at_once=at_once or AT_ONCE, kept=kept, progress=Bars())
         run.write(output, tag)
         _report_run(output, run, as_json=as_json)
         return
     from ...core.records import Query
 
-    run = chosen.run([Query("1", question or "")])
+    run = chosen.over(opened, device=device.value).run([Query("1", question or "")])
     milliseconds = {stage: 1000 * seconds for stage, seconds in run.seconds.items()}
     if as_json:
-        _print_json(question or "", mode.value, run, milliseconds)
+        _print_json(question or "", stages.told(chosen), run, milliseconds)
     else:
         _print_hits(run.hits(0), milliseconds, explain=explain)
         if run.cold is not None:
             typer.echo(f"cold tier: {'' if run.cold[0] else 'not '}searched", err=True)
 
 
-def _refuse_misfits(
-    question: str | None, queries: str | None, output: Path | None, mode: Mode, fuse: Fuse | None
-) -> None:
-    """Options that contradict each other, or that would silently do nothing."""
+def _refuse_misfits(question: str | None, queries: str | None, output: Path | None) -> None:
+    """Arguments that contradict each other, or that would silently do nothing."""
     if (question is None) == (queries is None):
         raise BadArguments("give either a question in quotes or --queries FILE")
     if question is not None and any("\ud800" <= letter <= "\udfff" for letter in question):
@@ -112,8 +135,66 @@ def _refuse_misfits(
         raise BadArguments("--queries needs -o RUN, the run file to write")
     if output is not None and queries is None:
         raise BadArguments("-o writes the run of --queries FILE; a question is answered on screen")
-    if mode is not Mode.hybrid and fuse is not None:
-        raise BadArguments(f"--fuse is for --mode hybrid, not for {mode.value}")
+
+
+@dataclass(frozen=True)
+class _Stages:
+    """The options that say which stages there are: a file or the others; ``cold`` with either."""
+
+    file: Path | None
+    mode: Mode | None
+    fuse: Fuse | None
+    dense_weight: float | None
+    rerank: list[str]
+    cold: Cold | None
+
+    def refuse_misfits(self) -> None:
+        given = {
+            "--mode": self.mode is not None,
+            "--fuse": self.fuse is not None,
+            "--dense-weight": self.dense_weight is not None,
+            "--rerank": bool(self.rerank),
+        }
+        doubled = ", ".join(name for name, there in given.items() if there)
+        if self.file is not None and doubled:
+            raise BadArguments(f"--cascade says what {doubled} would say; give one of the two")
+        if self.mode is not Mode.hybrid and self.fuse is not None:
+            mode = (self.mode or Mode.dense).value
+            raise BadArguments(f"--fuse is for --mode hybrid, not for {mode}")
+
+    def cascade(self, k: int | None, usual: int) -> Cascade:
+        """The stages as a value; ``usual`` answers where neither -k nor the file says how many."""
+        from dataclasses import replace
+
+        from ..cascade import from_options, parse_stage
+        from ..cascade_file import read_cascade
+        from ..opening import FIRST_STAGE
+
+        if self.file is not None:
+            read = read_cascade(self.file)
+            wanted = k if k is not None else read.k
+            return replace(
+                read,
+                k=min(usual, read.depth) if wanted is None else wanted,
+                cold=read.cold if self.cold is None else self.cold.value,
+            )
+        weight = self.dense_weight
+        return from_options(
+            k if k is not None else usual,
+            mode=(self.mode or Mode.dense).value,
+            fuse=(self.fuse or Fuse.rrf).value,
+            weights=None if weight is None else _weights(weight),
+            rerank=[parse_stage(text) for text in self.rerank],
+            first_stage=FIRST_STAGE,
+            cold=(self.cold or Cold.auto).value,
+        )
+
+    def told(self, chosen: Cascade) -> str:
+        """The mode, as ``--json`` names it."""
+        if self.mode is not None:
+            return self.mode.value
+        both = chosen.dense is not None and chosen.lexical is not None
+        return "hybrid" if both else "dense" if chosen.dense is not None else "lexical"
 
 
 def _weights(dense: float) -> dict[str, float]:
@@ -174,14 +255,16 @@ def _report_run(output: Path, run: Run, *, as_json: bool) -> None:
     import sys
 
     queries, rows = len(run), sum(map(len, run))
-    each = {stage: 1000 * spent / max(queries, 1) for stage, spent in run.seconds.items()}
+    stages = {name: time.summary(alone=run.at_once == 1) for name, time in run.times.items()}
     cold = None if run.cold is None else int(run.cold.sum())
     if as_json:
         body: dict[str, Any] = {
             "run": str(output),
             "queries": queries,
             "rows": rows,
-            "milliseconds_per_query": each,
+            "queries_at_once": run.at_once,
+            "milliseconds_per_query": {name: each["mean_ms"] for name, each in stages.items()},
+            "stages": stages,
         }
         if cold is not None:
             body["cold_queries"] = cold
@@ -191,5 +274,21 @@ def _report_run(output: Path, run: Run, *, as_json: bool) -> None:
     if cold is not None:
         share = cold / max(queries, 1)
         print(f"cold tier: searched for {cold:,} of {queries:,} queries ({share:.1%})")
-    told = "  ".join(f"{stage} {spent:.2f} ms" for stage, spent in each.items())
-    print(f"per query: {told}", file=sys.stderr)
+    for line in _stage_table(stages, run.at_once):
+        print(line, file=sys.stderr)
+
+
+def _stage_table(stages: dict[str, dict[str, Any]], at_once: int) -> Iterator[str]:
+    """Milliseconds a query by stage; right-aligned columns."""
+    wide = max([len("stage"), *map(len, stages)])
+    yield f"{'stage':<{wide}}  {'mean ms':>9}  {'p50 ms':>9}  {'p95 ms':>9}  {'passages':>12}"
+    for name, each in stages.items():
+        stored = f"  {each['stored']:,} queries from earlier runs" if each["stored"] else ""
+        figures = "  ".join(_milliseconds(each[key]) for key in ("mean_ms", "p50_ms", "p95_ms"))
+        yield f"{name:<{wide}}  {figures}  {each['passages']:>12,}{stored}"
+    if at_once > 1:
+        yield f"per query, {at_once} at once in equal shares; percentiles need --at-once 1"
+
+
+def _milliseconds(value: float | None) -> str:
+    return f"{'-':>9}" if value is None else f"{value:9.3f}"

@@ -1,4 +1,4 @@
-"""tamis train: encoders and quality models from a spec."""
+"""tamis train: encoders, quality models and rerankers from a spec."""
 
 from __future__ import annotations
 
@@ -53,3 +53,24 @@ def quality(
 
     trained = train_quality(spec, output, data=data, progress=Bars())
     print(f"{output}: a quality model, {trained.card.fingerprint[:12]}")
+
+
+@train.command("reranker")
+def reranker(
+    spec: Annotated[Path, typer.Argument(help="A TOML file: model, data, loss, schedule.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Where the spec's relative paths start; its own folder if not given."),
+    ] = None,
+) -> None:
+    """Train a reranker, for tamis search --rerank OUTPUT.
+
+    OUTPUT.training keeps the checkpoint and training.jsonl. Killed, run the same command again: it
+    goes on where the checkpoint was written.
+    """
+    from ..progress import Bars
+    from ..reranker_training import train_reranker
+
+    trained = train_reranker(spec, output, data=data, progress=Bars())
+    print(f"{output}: {trained.name}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.optional import need
+from ...core.protocols import Fingerprinted, Prepared
 from ...eval.pruning_curve import Samples
 from ...index.lexical import LexicalSettings, check_engine
 from ...index.lexical.pruned import PrunedBm25
@@ -91,7 +92,7 @@ class Cuts:
             DENSE: dense,
             LEXICAL: [words],
             HYBRID: [dense, words],
-            CASCADE: [dense, words, list(bench.rerank_names)],
+            CASCADE: [dense, words, list(bench.rerank_names), [*map(_of_files, bench.rerankers)]],
         }
 
     def samples(
@@ -210,8 +211,16 @@ class Cuts:
     def _remembered(self, reranker: Reranker, named: str) -> Reranker:
         if not getattr(reranker, "pointwise", False):
             return reranker
-        key = [self._collection.corpus, named.rpartition(":")[0] or named, reranker.name]
+        name = named.rpartition(":")[0] or named
+        key = [self._collection.corpus, name, reranker.name, _of_files(reranker)]
         return RememberingReranker(reranker, self._desk.folder("pairs", key))
+
+
+def _of_files(reranker: Reranker) -> str:
+    """The fingerprint of its model, which is loaded for it; empty where it has none."""
+    if isinstance(reranker, Prepared):
+        reranker.prepare()
+    return reranker.fingerprint if isinstance(reranker, Fingerprinted) else ""
 
 
 def _as_dict(make: Callable[[], Cost]) -> dict[str, Any]:

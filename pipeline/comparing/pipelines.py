@@ -44,8 +44,12 @@ class Answered:
     k: int = FIRST_STAGE
 
     def retrieve(self, queries: Sequence[Query], clock: Stopwatch | None = None) -> list[Ranking]:
-        del queries, clock
-        return self.rankings
+        del clock
+        return [self._by_query[query.id] for query in queries]
+
+    @cached_property
+    def _by_query(self) -> dict[str, Ranking]:
+        return {ranking.query.id: ranking for ranking in self.rankings}
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,9 @@ class Answers:
         stages = [
             replace(each, rankings=each.rankings[:most]) for each in (self._dense, self._lexical)
         ]
-        seconds = Search(dense=stages[0], lexical=stages[1], rerank=rerankers).run(queries).seconds
-        return {each.name: 1e3 * seconds[each.name] / len(queries) for each in rerankers}
+        search = Search(dense=stages[0], lexical=stages[1], rerank=rerankers)
+        seconds = search.run(queries).seconds
+        return {label: 1e3 * seconds[label] / len(queries) for label in search.labels}
 
     @cached_property
     def _dense(self) -> Answered:

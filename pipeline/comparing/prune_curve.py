@@ -14,9 +14,9 @@ from ...eval.equivalence import ALPHA, MARGIN
 from ...eval.pruning_curve import Curve, Settings, curves_of
 from ...index.lexical import LexicalSettings
 from ..asymmetric import OWN, choose_query_encoder
+from ..cascade import reranker_of
 from ..choices import DEFAULT_ENCODER, DEFAULT_QUALITY
 from ..components import encoder as load_encoder
-from ..components import rerank_stage
 from .areas import Areas, areas_of
 from .collection import Collection, read_collection
 from .cuts import Bench, Cuts
@@ -100,8 +100,9 @@ def prune_curve(
     BM25 is computed with the statistics of what is kept, to the bit what an index of it would say.
     Works in ``REPORT/work``; killed, the same call goes on, and a changed one computes what is
     new. ``write_report`` puts the result on paper. ``qualities``, ``encoder`` and
-    ``query_encoder`` are as in ``build``; a reranker is one, or "NAME:DEPTH". Relevant to some
-    query, for the ROC areas, is what ``qrels`` or the files ``area_qrels`` call relevant.
+    ``query_encoder`` are as in ``build``; a reranker is one, or "NAME[=MODEL][:DEPTH]" as ``tamis
+    search`` reads it. Relevant to some query, for the ROC areas, is what ``qrels`` or the files
+    ``area_qrels`` call relevant.
 
     Raises BadArguments for shares, modes, seeds or measures that cannot be meant, before any
     work; BadData, Mismatch, MissingResource and MissingDependency as a build and ``tamis eval``.
@@ -112,7 +113,7 @@ def prune_curve(
         _pipelines(modes, bool(rerank)),
         Qualities(qualities, seeds),
         LexicalSettings(k1=k1, b=b),
-        [rerank_stage(each, device) if isinstance(each, str) else each for each in rerank],
+        [reranker_of(each, device) if isinstance(each, str) else each for each in rerank],
         [each if isinstance(each, str) else f"{each.name}:{each.keep}" for each in rerank],
     )
     bench.check()

@@ -307,8 +307,8 @@ def test_the_best_evaluation_is_kept_and_stops_the_run(made: Any, tmp_path: Path
     values = iter([0.1, 0.5, 0.4, 0.3, 0.9])
     seen = []
 
-    def evaluate(encoder: Any) -> dict[str, float]:
-        seen.append(encoder.encode(["the river"], "query").vectors)
+    def evaluate() -> dict[str, float]:
+        seen.append(recipe.trainee.encoder().encode(["the river"], "query").vectors)
         return {"dev": next(values)}
 
     train(recipe, spec, tmp_path / "run", evaluate=evaluate, progress=Silent())

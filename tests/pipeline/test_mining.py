@@ -11,8 +11,8 @@ import pytest
 from tamis.core.errors import BadArguments, BadData, MissingResource
 from tamis.core.progress import Silent
 from tamis.core.records import Passage
+from tamis.core.strict_json import from_json
 from tamis.encoders.hashing import HashingEncoder
-from tamis.encoders.recurrent.strict_json import from_json
 from tamis.encoders.training.pairs import Pair, read_pairs, write_pairs
 from tamis.pipeline import mining
 from tamis.pipeline.build import build

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tamis.core.errors import BadArguments, BadData, FailedWhileRunning, Mismatch
+from tamis.core.errors import (
+    BadArguments,
+    BadData,
+    FailedWhileRunning,
+    Mismatch,
+    UnknownComponent,
+)
 from tamis.core.protocols import Candidates
 from tamis.core.qrels import read_qrels
 from tamis.core.queries import read_queries
@@ -21,12 +27,15 @@ from tamis.encoders.quality.length import LengthQuality
 from tamis.eval.discrimination import area_under_roc
 from tamis.eval.evaluate import evaluate
 from tamis.pipeline.build import build
+from tamis.pipeline.cascade import reranker_of
 from tamis.pipeline.cli import app
 from tamis.pipeline.comparing.curve_report import as_json, write_report
 from tamis.pipeline.comparing.desk import Desk
 from tamis.pipeline.comparing.measuring import Measures
+from tamis.pipeline.comparing.pipelines import Answered
 from tamis.pipeline.comparing.prune_curve import PruneCurve, prune_curve
 from tamis.pipeline.comparing.remembering import RememberingReranker
+from tamis.pipeline.search import Search
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -433,6 +442,26 @@ def test_a_ranking_is_never_cut_between_equal_scores(found: PruneCurve) -> None:
     assert values[0, 0] == whole.values["P@9"][0] == pytest.approx(1 / 9)
     nothing = [Ranking(query, np.empty(0, np.int64), np.empty(0, np.float32))]
     assert shallow.values(collection, nothing).tolist() == [[0.0]]
+
+
+def test_known_rankings_answer_in_any_batches() -> None:
+    queries = [Query(f"q{n}", f"text {n}") for n in range(5)]
+    scores = np.array([0.5, 0.2], np.float32)
+    rankings = [Ranking(each, np.array([n, n + 1]), scores) for n, each in enumerate(queries)]
+    search = Search(dense=Answered("dense", None, rankings))  # type: ignore[arg-type]
+    for at_once in (1, 2, 256):
+        found = search.run(queries[1:], at_once=at_once)
+        assert [(r.query.id, r.rows.tolist()) for r in found] == [
+            (f"q{n}", [n, n + 1]) for n in range(1, 5)
+        ]
+
+
+def test_a_stage_is_read_as_a_search_reads_it(data: Path, tmp_path: Path) -> None:
+    made = reranker_of("maxsim=tamis-tiny:7")
+    assert (made.name, made.keep) == ("maxsim (tamis-tiny)", 7)
+    with pytest.raises(UnknownComponent, match="no reranker is called 'nothing'"):
+        curve_over(data, tmp_path / "report", rerank=["nothing:5"])
+    assert not (tmp_path / "report").exists()
 
 
 def test_a_remembered_pair_is_not_scored_again(tmp_path: Path) -> None:

@@ -1,15 +1,23 @@
-"""A tiny cross-encoder of random weights, in the files of a real one."""
+"""Tiny models of random weights: cross-encoder and T5 as real ones are saved, neural rankers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tamis.rerank.neural.scorer import Scorer
+    from tamis.rerank.neural.words import Words
+
+_T5_WORDS = (
+    "Query Document Relevant true false flea lives for days cat dog bread long how a the sea wind"
+)
+_T5_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:.,?!"
 WORDS = "flea lives for days cat dog bread recipe long how does a the of in sea wind"
 
 
@@ -50,3 +58,106 @@ def save_cross_encoder() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def tiny_cross(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _save(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def _save_t5(folder: Path, *, tied: bool = False, room: int = 40) -> Path:
+    """Two layers each side, 32 wide, random; words are one piece, all else is spelled."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    pieces += [(f"▁{word}", -2.0) for word in _T5_WORDS.split()]
+    pieces += [("▁", -4.0), *((letter, -6.0) for letter in _T5_LETTERS)]
+    rust = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
+    rust.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    config = T5Config(
+        vocab_size=len(pieces),
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_heads=4,
+        relative_attention_num_buckets=8,
+        tie_word_embeddings=tied,
+        decoder_start_token_id=0,
+        feed_forward_proj="relu" if tied else "gated-gelu",
+        initializer_factor=1.0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        model = T5ForConditionalGeneration(config).eval()
+    folder.mkdir(parents=True)
+    model.save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=rust, model_max_length=room, **special
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def save_t5() -> Callable[..., Path]:
+    """(folder, tied=False, room=40) -> the folder, with a tiny T5 in it."""
+    return _save_t5
+
+
+@pytest.fixture(scope="session")
+def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _save_t5(tmp_path_factory.mktemp("t5") / "tiny")
+
+
+def small_options(model: str) -> dict[str, int]:
+    """Widths that a test can afford."""
+    return {
+        "conv-knrm": {"grams": 2, "width": 8},
+        "mv-lstm": {"width": 16, "strongest": 5, "hidden": 8},
+        "recurrent": {"width": 32, "layers": 1},
+        "tk": {"width": 16, "layers": 1, "heads": 2, "hidden": 16},
+    }.get(model, {})
+
+
+@pytest.fixture(scope="session")
+def tiny_words(tmp_path_factory: pytest.TempPathFactory) -> Words:
+    """Whole words as pieces, 16 dimensions, random vectors of different lengths."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    from tamis.encoders.word_pieces import WordPieces
+    from tamis.rerank.neural.words import Words
+
+    vocabulary = ["[UNK]", *dict.fromkeys(WORDS.split())]
+    rust = Tokenizer(
+        models.WordLevel({word: place for place, word in enumerate(vocabulary)}, unk_token="[UNK]")  # noqa: S106
+    )
+    rust.normalizer = normalizers.Lowercase()
+    rust.pre_tokenizer = pre_tokenizers.Whitespace()
+    path = tmp_path_factory.mktemp("words") / "tokenizer.json"
+    rust.save(str(path))
+    rng = np.random.default_rng(3)
+    vectors = rng.standard_normal((len(vocabulary), 16)) * rng.uniform(0.2, 2, (len(vocabulary), 1))
+    return Words.of(WordPieces(path), vectors.astype(np.float32))
+
+
+@pytest.fixture(scope="session")
+def neural_scorer(tiny_words: Words) -> Callable[..., Scorer]:
+    """(model, **options) -> an untrained scorer, its weights drawn from seed 5."""
+    import torch
+
+    from tamis.rerank.neural.scorer import Scorer
+    from tamis.rerank.neural.spec import NeuralSpec, build
+
+    def make(model: str, **options: object) -> Scorer:
+        spec = NeuralSpec(
+            model=model,
+            vocabulary=len(tiny_words.directions),
+            dim=tiny_words.dim,
+            query_pieces=8,
+            passage_pieces=24,
+            words_of="tiny",
+            options={**small_options(model), **options},
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            return Scorer(build(spec).eval(), tiny_words, spec)
+
+    return make

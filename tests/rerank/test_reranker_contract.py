@@ -10,10 +10,15 @@ import pytest
 
 import tamis
 from tamis.core.errors import BadArguments
-from tamis.core.protocols import Candidates
+from tamis.core.protocols import Candidates, Fingerprinted
 from tamis.core.records import Passage, Query, Ranking
+from tamis.pipeline.components import token_encoder
 from tamis.rerank.cross import CrossReranker
 from tamis.rerank.lambdamart import LambdamartReranker
+from tamis.rerank.maxsim import MaxsimReranker
+from tamis.rerank.monot5 import MonoT5Reranker
+from tamis.rerank.neural.reranker import NeuralReranker
+from tamis.rerank.neural.spec import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 
     from tamis.core.protocols import Reranker
     from tamis.pipeline.opening import Index
+    from tamis.rerank.neural.scorer import Scorer
 
 TEXTS = [
     "A flea lives for a hundred days.",
@@ -40,11 +46,24 @@ QUERIES = [
 TOLERANCE = 1e-5
 
 
-@pytest.fixture(params=["cross", "lambdamart"])
-def make(request: pytest.FixtureRequest, tiny_cross: Path) -> Callable[..., Reranker]:
+@pytest.fixture(params=["cross", "lambdamart", "maxsim", "monot5", *MODELS])
+def make(
+    request: pytest.FixtureRequest,
+    tiny_cross: Path,
+    tiny_t5: Path,
+    neural_scorer: Callable[..., Scorer],
+) -> Callable[..., Reranker]:
     """keep -> a reranker."""
     if request.param == "cross":
         return lambda keep=100: CrossReranker(model=tiny_cross, keep=keep)
+    if request.param in MODELS:
+        scorer = neural_scorer(request.param)
+        return lambda keep=100: NeuralReranker(scorer, name=request.param, keep=keep)
+    if request.param == "maxsim":
+        encoder = token_encoder("tamis-tiny")
+        return lambda keep=100: MaxsimReranker(encoder=encoder, keep=keep)
+    if request.param == "monot5":
+        return lambda keep=100: MonoT5Reranker(model=tiny_t5, keep=keep)
     pytest.importorskip("lightgbm", reason="the extra ltr is not installed")
     return lambda keep=100: LambdamartReranker(keep=keep)
 
@@ -78,6 +97,12 @@ class TestRerankerContract:
     def test_it_has_a_name_and_a_depth(self, make: Callable[..., Reranker]) -> None:
         assert make(7).keep == 7
         assert make().name
+
+    def test_it_can_be_told_from_another(self, make: Callable[..., Reranker]) -> None:
+        one, other = make(), make(7)
+        assert isinstance(one, Fingerprinted), "or its outputs could not be kept"
+        assert isinstance(other, Fingerprinted)
+        assert one.fingerprint == other.fingerprint != ""
 
     def test_a_score_a_passage_float32_and_finite(self, make: Callable[..., Reranker]) -> None:
         batch = [candidates(query, TEXTS) for query in QUERIES]

@@ -6,7 +6,7 @@ import json
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from ...core.errors import BadArguments, BadData
+from .errors import BadArguments, BadData
 
 Record = TypeVar("Record")
 
@@ -42,6 +42,8 @@ def from_json(record: type[Record], body: object, source: str) -> Record:
 def _fits(value: object, kind: Any) -> bool:
     if get_origin(kind) is list:
         return type(value) is list and all(_fits(each, *get_args(kind)) for each in value)
+    if get_origin(kind) is dict:
+        return type(value) is dict
     if kind is float:
         return type(value) in (int, float)
     return type(value) is kind

@@ -1,0 +1,1 @@
+"""Kernel and recurrent rankers: small torch models over the word pieces of query and passage."""
