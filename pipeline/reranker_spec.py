@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import BadArguments, BadData, MissingResource
 from ..core.fingerprints import of_value
 from ..core.strict_json import from_json
-from ..encoders.training.spec import ScheduleSpec, at_least, one_of
+from ..encoders.training.spec import ScheduleSpec, at_least, one_of, read_toml
 from ..eval.measures import parse_measure
 from .choices import Mode
 
@@ -102,13 +101,7 @@ def read_reranker_spec(path: Path, data: Path | None = None) -> RerankerSpec:
 
     MissingResource without the file, BadData or BadArguments naming table, key and value.
     """
-    if not path.is_file():
-        raise MissingResource(f"{path} does not exist: a training spec is a TOML file")
-    try:
-        body = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
-        raise BadData(f"{path} is not TOML: {failure}") from None
-    return reranker_spec_of(body, str(path), data or path.parent)
+    return reranker_spec_of(read_toml(path), str(path), data or path.parent)
 
 
 def reranker_spec_of(body: Mapping[str, Any], source: str, base: Path) -> RerankerSpec:

@@ -155,13 +155,17 @@ def read_spec(path: Path, data: Path | None = None) -> TrainingSpec:
 
     MissingResource without the file; BadData names the file, table, key and value.
     """
+    return spec_of(read_toml(path), str(path), data or path.parent)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The body of any training spec. MissingResource without the file, BadData for no TOML."""
     if not path.is_file():
         raise MissingResource(f"{path} does not exist: a training spec is a TOML file")
     try:
-        body = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
         raise BadData(f"{path} is not TOML: {failure}") from None
-    return spec_of(body, str(path), data or path.parent)
 
 
 def spec_of(body: Mapping[str, Any], source: str, base: Path) -> TrainingSpec:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...core.durable import no_room, sync_folder
-from ...core.errors import BadArguments, BadData
+from ...core.durable import new_folder, sync_folder
+from ...core.errors import BadData
 from ..transformer import TransformerEncoder
 from .trainee import Tokens
 
@@ -105,32 +104,18 @@ class TransformerTrainee:
         BadArguments when something stands at ``folder``, FailedWhileRunning when it cannot be
         written.
         """
-        goal = Path(folder).absolute()
-        if goal.is_symlink() or (goal.exists() and not (goal.is_dir() and not any(goal.iterdir()))):
-            raise BadArguments(f"{goal} exists; remove it or choose another name for the model")
         card = _CARD.format(
-            name=goal.name,
+            name=Path(folder).absolute().name,
             dim=self.dim,
             similarity=self._live.card.similarity,
             start=self._start,
             trained_on=trained_on,
         )
-        draft = goal.with_name(f".{goal.name}.draft")
-        try:
-            goal.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(draft, ignore_errors=True)
+        with new_folder(Path(folder)) as draft:
             self._live.model.save_pretrained(str(draft), create_model_card=False)
             (draft / "README.md").write_text(card, "utf-8")
             for path in draft.rglob("*"):
                 sync_folder(path)
-            if goal.exists():
-                goal.rmdir()
-            draft.rename(goal)
-            sync_folder(goal.parent)
-        except OSError as failure:
-            raise no_room(goal, failure) from failure
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
 
 
 class _Learning(TransformerEncoder):
