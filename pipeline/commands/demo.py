@@ -179,8 +179,8 @@ def _verdict(test: Equivalence) -> str:
         )
     return (
         f"Equivalence of pruned with rrf: nDCG@10 {test.delta:+.3f}{bounds}; within "
-        f"{test.relative_margin:.0%} ({test.margin:.3f}) on both sides: {equivalent}; worse by less "
-        f"than that: {not_inferior} (paired TOST, alpha {test.alpha:g}){power}."
+        f"{test.relative_margin:.0%} ({test.margin:.3f}) on both sides: {equivalent}; worse by "
+        f"less than that: {not_inferior} (paired TOST, alpha {test.alpha:g}){power}."
     )
 
 

@@ -129,7 +129,7 @@ def test_the_pruned_index_lacks_what_is_said_to_be_left_out(found: Demo, pruned:
     told = found.pruning
     assert told.passages == len(set(stay)) == len(pruned) < len(kinds)
     assert told.near_duplicates + told.cut + told.passages == len(kinds) == found.passages
-    assert told.near_duplicates == 18  # of 24 labelled duplicates, some reworded too much
+    assert told.near_duplicates == 18  # of 24 copies 9, of 8 more the later original, and a notice
     assert told.passages == 365 == -(-3 * (504 - 18) // 4)
     assert told.quality == "recurrent"
     assert told.junk == len([id_ for id_ in stay if kinds[id_] != "good"])
