@@ -7,9 +7,9 @@ be shown, and what the queries could not have shown is said beside it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -92,6 +92,16 @@ class Equivalence:
     def detectable_share(self) -> float | None:
         """``detectable`` as a share of the baseline's mean."""
         return None if self.detectable is None else self.detectable / self.baseline_mean
+
+    def to_json(self) -> dict[str, Any]:
+        """With the verdicts and the power that the fields imply."""
+        return {
+            **asdict(self),
+            "margin": self.margin,
+            "equivalent": self.equivalent,
+            "not_inferior": self.not_inferior,
+            "detectable_share": self.detectable_share,
+        }
 
 
 def equivalence(

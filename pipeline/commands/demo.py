@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from ...eval.equivalence import Equivalence
     from ..demo import Demo, Sample
 
 WIDTH = 100
@@ -20,13 +21,17 @@ WIDTH = 100
 
 def demo(
     keep: Annotated[
-        Path | None, typer.Option(help="Leave the index in this new folder, to search it later.")
+        Path | None,
+        typer.Option(
+            help="Leave the index of the whole collection in this new folder, to search it later; "
+            "the pruned one is always thrown away."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Index and search a small collection that comes with tamis, five ways, and measure.
+    """Index a small collection that comes with tamis, search it, fuse, rerank, prune, and measure.
 
-    Needs no network and less than a minute.
+    Needs no network and less than a minute. Reranking needs the extra ltr and is left out without.
     """
     import json
     import tempfile
@@ -114,17 +119,69 @@ def _legend(found: Demo) -> Iterator[str]:
         f"dense: {found.encoder}{asked}, exact search; rrf, minmax, zscore: dense and bm25 fused; "
         f"weight of dense tuned on {found.dev_queries} dev queries: {weights}."
     )
+    yield _reranked(found)
+    yield from _pruned(found)
     yield (
         f"*: differs from {comparison.baseline} (paired randomisation test, Holm-adjusted, "
         f"p < {ALPHA}). Ties: {comparison.ties}, {RULES[comparison.ties]}. junk@10: share of "
         f"the ten best passages that labels.tsv calls other than good."
     )
     yield (
-        f"ms/query: median, one query at a time, encoding included, after a warm-up. Index "
-        f"bytes: beside the passages ({found.passage_bytes:,}) and the encoder."
+        f"ms/query: median, one query at a time, encoding included, after a warm-up. Index bytes: "
+        f"beside the passages ({found.passage_bytes:,}; pruned {found.pruning.passage_bytes:,}) "
+        f"and the models."
     )
     threads = f"{found.threads} thread{'s' if found.threads != 1 else ''}"
     yield f"Measured on {found.cpu}, {threads}; {found.seconds:.0f} s in all."
+
+
+def _reranked(found: Demo) -> str:
+    from ..demo import DEPTH, RERANKER
+
+    reason = found.left_out.get("reranked")
+    if reason is not None:
+        return f"reranked: left out; {reason}."
+    return (
+        f"reranked: the {DEPTH} best of rrf in the order of {RERANKER}, which comes with tamis and "
+        f"learned from other collections."
+    )
+
+
+def _pruned(found: Demo) -> Iterator[str]:
+    """What was left out, and whether that is shown to cost nothing: not the same as no star."""
+    from ..demo import KEEP, NEAR_DUPLICATES
+
+    pruning = found.pruning
+    yield (
+        f"pruned: rrf in an index built with --near-duplicates {NEAR_DUPLICATES:g} --keep {KEEP:g}:"
+        f" without {pruning.near_duplicates} passages that nearly repeat an earlier one and the "
+        f"{pruning.cut} worst of the others by {pruning.quality}; {pruning.passages} stay, "
+        f"{pruning.junk} of them junk (of all {found.passages}: {pruning.junk_before})."
+    )
+    yield (
+        f"{_verdict(pruning.equivalence)} What was left out and is relevant counts as missed. This "
+        f"row is for show: junk written on purpose proves nothing about the quality model."
+    )
+
+
+def _verdict(test: Equivalence) -> str:
+    """A missing bound or power, as where no query differs, is left unsaid."""
+    equivalent, not_inferior = (
+        "shown" if passed else "not shown" for passed in (test.equivalent, test.not_inferior)
+    )
+    bounds, power = "", ""
+    if test.low is not None and test.high is not None:
+        bounds = f" [90% interval {test.low:+.3f}, {test.high:+.3f}]"
+    if test.power_if_equal is not None:
+        power = (
+            f"; with no difference, {test.queries} queries would show equivalence with probability "
+            f"{test.power_if_equal:.2f}"
+        )
+    return (
+        f"Equivalence of pruned with rrf: nDCG@10 {test.delta:+.3f}{bounds}; within "
+        f"{test.relative_margin:.0%} ({test.margin:.3f}) on both sides: {equivalent}; worse by "
+        f"less than that: {not_inferior} (paired TOST, alpha {test.alpha:g}){power}."
+    )
 
 
 def _sample(sample: Sample, width: int) -> Iterator[str]:

@@ -20,7 +20,6 @@ from .pipelines import TITLES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ...eval.equivalence import Equivalence
     from ...eval.pruning_curve import Curve, Estimate, Point, Verdict
     from .prune_curve import PruneCurve
 
@@ -144,18 +143,7 @@ def _point(point: Point) -> dict[str, Any]:
 
 
 def _estimate(each: Estimate) -> dict[str, Any]:
-    return {"value": each.value, "low": each.low, "high": each.high, "test": _test(each.test)}
-
-
-def _test(test: Equivalence) -> dict[str, Any]:
-    """With the verdicts and the power that the fields imply."""
-    return {
-        **asdict(test),
-        "margin": test.margin,
-        "equivalent": test.equivalent,
-        "not_inferior": test.not_inferior,
-        "detectable_share": test.detectable_share,
-    }
+    return {"value": each.value, "low": each.low, "high": each.high, "test": each.test.to_json()}
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
