@@ -85,3 +85,13 @@ class LabelSettings:
             value = getattr(self, name)
             if value and not value.startswith(PREFIX) and not Path(value).exists():
                 raise MissingResource(f"{name} is {value!r}, and nothing is there")
+        if self.source == "judged" and not Path(self.qrel_file()).is_file():
+            splits = sorted(path.stem for path in Path(self.corpus).glob("qrels/*.tsv"))
+            raise MissingResource(
+                f"there are no judgments at {self.qrel_file()}; splits there: "
+                f"{', '.join(splits) or 'none'}; or name the file as qrels"
+            )
+
+    def qrel_file(self) -> str:
+        """Where the judgments of a judged source are."""
+        return self.qrels or str(Path(self.corpus) / "qrels" / f"{self.split}.tsv")

@@ -66,8 +66,7 @@ def _judged(settings: LabelSettings, seed: int, progress: Progress) -> list[Seen
     del seed
     passages = _passages(settings, progress)
     text = {passage.id: passage.full_text for passage in passages}
-    qrels = settings.qrels or str(Path(settings.corpus) / "qrels" / f"{settings.split}.tsv")
-    judgments = read_qrels(qrels).judgments
+    judgments = read_qrels(settings.qrel_file()).judgments
     wanted: list[tuple[str, str]] = []
     others: list[tuple[str, str]] = []
     for query, grades in judgments.items():

@@ -154,6 +154,11 @@ def test_a_run_goes_on_from_a_trained_model(data: Path) -> None:
         ('file = "pairs.jsonl"', 'file = "none.jsonl"', "none.jsonl"),
         ('file = "pairs.jsonl"', "", "need file"),
         ('file = "pairs.jsonl"', 'fille = "pairs.jsonl"', "fille"),
+        (
+            'source = "pairs"\nfile = "pairs.jsonl"',
+            'source = "judged"\ncorpus = "toy"\nsplit = "dev"',
+            "splits there: train",
+        ),
         ("held_out = 0.2\n[schedule]", "held_out = 0.0\n[schedule]\npatience = 1", "held_out"),
     ],
 )
