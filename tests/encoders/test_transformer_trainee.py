@@ -327,7 +327,7 @@ def test_saving_writes_over_nothing_and_leaves_nothing_half_done(
         trainee.save(tmp_path / "there", trained_on="")
 
     def full(_model: Any, path: str, **_options: Any) -> None:
-        Path(path).mkdir()
+        Path(path).mkdir(exist_ok=True)
         (Path(path) / "config.json").write_text("{")
         raise OSError(28, "No space left on device")
 
