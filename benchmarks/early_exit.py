@@ -20,7 +20,7 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from measuring import hardware
@@ -40,6 +40,8 @@ from tamis.pipeline.stage_outputs import StageOutputs
 from tamis.rerank.training.lambdamart import train_lambdamart
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from tamis.pipeline.opening import Index
     from tamis.pipeline.search import Run
 
@@ -100,61 +102,75 @@ def main() -> int:
     for step in calibrated.steps:
         print(step)
 
-    share = min([s.scored for s in calibrated.steps if s.accepted], default=1.0)
+    depth = _as_deep(calibrated.steps)
     systems = {
         "hybrid, no reranker": replace(full, rerank=()),
         f"lambdamart {DEPTH} deep": full,
         "with early exit": calibrated.cascade,
-        f"fixed depth {round(share * DEPTH)}": replace(
-            full, rerank=(replace(stage, keep=max(round(share * DEPTH), 1)),)
-        ),
+        f"fixed depth {depth}": replace(full, rerank=(replace(stage, keep=depth),)),
     }
     runs = {
         name: cascade.over(index).run(test.queries, kept=kept, progress=Bars())
         for name, cascade in systems.items()
     }
-    names = list(runs)
-    values = {name: ndcg(run, test) for name, run in runs.items()}
-    whole = pairs(runs[names[1]])
-    table = Table(
-        "system", MEASURE, "pairs a query", "saved", "rerank ms", "TOST p", "90 % interval"
-    )
-    lines = []
-    for name, run in runs.items():
-        scored = pairs(run) if "lambdamart" in run.times else 0
-        spent = sum(run.seconds.get(each, 0.0) for each in ("texts", "lambdamart"))
-        test_of = equivalence(values[name], values[names[1]], margin=MARGIN)
-        line = {
-            "system": name,
-            MEASURE: round(float(values[name].mean()), 4),
-            "pairs_per_query": round(scored / len(run), 1),
-            "saved": round(1 - scored / whole, 4),
-            "rerank_ms": round(1000 * spent / len(run), 2),
-            "p_equivalence": test_of.p_equivalence,
-            "delta": round(test_of.delta, 5),
-            "interval": [round(test_of.low or 0.0, 5), round(test_of.high or 0.0, 5)],
-            "equivalent": test_of.equivalent,
-        }
-        lines.append(line)
-        low, high = line["interval"]
-        p = "" if name == names[1] else f"{test_of.p_equivalence:.2g}"
-        table.add_row(
-            name,
-            f"{line[MEASURE]:.4f}",
-            f"{line['pairs_per_query']:.1f}",
-            f"{100 * line['saved']:.1f} %",
-            f"{line['rerank_ms']:.2f}",
-            p,
-            f"{low:+.4f} {high:+.4f}",
-        )
-    Console(width=120).print(table)
-    print(
-        f"{len(test.queries):,} test queries; margin {MARGIN:.0%} of {values[names[1]].mean():.4f}"
-    )
+    lines = measured(runs, test, whole=list(runs)[1])
+    Console(width=120).print(table(lines))
+    print(f"{len(test.queries):,} test queries; margin {MARGIN:.0%} of {lines[1][MEASURE]:.4f}")
     command = shlex.join(["python", *sys.argv])
     print(json.dumps({"lines": lines, "command": command, "hardware": hardware()}))
     exit_line = lines[2]
     return 0 if exit_line["saved"] >= SAVED_BAR and exit_line["equivalent"] else 1
+
+
+def _as_deep(steps: Sequence[Any]) -> int:
+    """The fixed depth that scores as many candidates as the last accepted step."""
+    share = min([step.scored for step in steps if step.accepted], default=1.0)
+    return max(round(share * DEPTH), 1)
+
+
+def measured(runs: Mapping[str, Run], test: Split, whole: str) -> list[dict[str, Any]]:
+    """A line a system, each held against ``whole``."""
+    values = {name: ndcg(run, test) for name, run in runs.items()}
+    every = pairs(runs[whole])
+    lines = []
+    for name, run in runs.items():
+        scored = pairs(run) if "lambdamart" in run.times else 0
+        spent = sum(run.seconds.get(each, 0.0) for each in ("texts", "lambdamart"))
+        held = equivalence(values[name], values[whole], margin=MARGIN)
+        lines.append(
+            {
+                "system": name,
+                MEASURE: round(float(values[name].mean()), 4),
+                "pairs_per_query": round(scored / len(run), 1),
+                "saved": round(1 - scored / every, 4),
+                "rerank_ms": round(1000 * spent / len(run), 2),
+                "p_equivalence": None if name == whole else held.p_equivalence,
+                "delta": round(held.delta, 5),
+                "interval": [round(held.low or 0.0, 5), round(held.high or 0.0, 5)],
+                "equivalent": held.equivalent,
+            }
+        )
+    return lines
+
+
+def table(lines: list[dict[str, Any]]) -> Table:
+    """The lines for people."""
+    found = Table(
+        "system", MEASURE, "pairs a query", "saved", "rerank ms", "TOST p", "90 % interval"
+    )
+    for line in lines:
+        low, high = line["interval"]
+        p = line["p_equivalence"]
+        found.add_row(
+            line["system"],
+            f"{line[MEASURE]:.4f}",
+            f"{line['pairs_per_query']:.1f}",
+            f"{100 * line['saved']:.1f} %",
+            f"{line['rerank_ms']:.2f}",
+            "" if p is None else f"{p:.2g}",
+            f"{low:+.4f} {high:+.4f}",
+        )
+    return found
 
 
 if __name__ == "__main__":

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from ..core.durable import replacing
-from ..core.errors import BadArguments
-from ..core.optional import need
+from ..core.figure_file import write_figure_file
 from .pruning_curve import spreads
 
 if TYPE_CHECKING:
@@ -17,7 +14,6 @@ if TYPE_CHECKING:
 
     from .pruning_curve import Curve
 
-FORMATS = (".svg", ".pdf", ".png")
 # Okabe and Ito's colours, which colour-blind readers tell apart; controls are grey and black
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -84,16 +80,7 @@ def write_pruning_figure(figure: PruningFigure, out: Path) -> None:
 
     BadArguments for another suffix, MissingDependency without matplotlib.
     """
-    kind = out.suffix.lower()
-    if kind not in FORMATS:
-        raise BadArguments(f"{out} is no figure: its suffix is one of {', '.join(FORMATS)}")
-    matplotlib = need("matplotlib", "the figure of a pruning curve")
-    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(kind)
-    held = BytesIO()
-    with matplotlib.rc_context(STYLE):
-        _drawn(figure).savefig(held, format=kind[1:], dpi=200, metadata=dates)
-    with replacing(out, "wb") as file:
-        file.write(held.getvalue())
+    write_figure_file(lambda: _drawn(figure), STYLE, out, "the figure of a pruning curve")
 
 
 def _drawn(figure: PruningFigure) -> Any:

@@ -26,7 +26,7 @@ from .components import encoder as load_encoder
 from .index_parts import counts_of, index_vectors, index_words, records_of
 from .intake import take_in
 from .opening import open_index
-from .pruning import Pruner
+from .pruning import Asked, Pruner
 
 if TYPE_CHECKING:
     from ..core.progress import Progress
@@ -95,7 +95,7 @@ def build(
     auto, share = AutoKeep.asked(keep, dev_queries, dev_qrels, quality)
     if auto is not None:
         auto.refuse(adapt=adapt, near_duplicates=near_duplicates, passage_words=passage_words)
-    pruner = Pruner.asked(quality, share, min_quality, protect, near_duplicates, cold, device)
+    pruner = Pruner.of(Asked(quality, share, min_quality, protect, near_duplicates, cold, device))
     source = open_corpus(corpus, passage_words=passage_words, passage_stride=passage_stride)
     watched = progress or Silent()
     with Workplace(Path(folder), overwrite=overwrite) as place:

@@ -152,7 +152,8 @@ class _Reader:
     def _stage(self, table: Mapping[str, Any], place: int) -> RerankStage:
         where = f"[[rerank]] {place}"
         if "name" not in table:
-            self.problems.append(f"{where} has no name")
+            keys = ", ".join(map(repr, table)) or "none"
+            self.problems.append(f"{where} has no name, the reranker's; its keys: {keys}")
         leaving = self._get(table, "exit", dict, None, where)
         options = {
             name: value for name, value in table.items() if name not in ("name", "keep", "exit")

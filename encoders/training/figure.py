@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from ...core.durable import replacing
-from ...core.errors import BadArguments, BadData, MissingResource
-from ...core.optional import need
+from ...core.errors import BadData, MissingResource
+from ...core.figure_file import write_figure_file
 from .figure_panel import APART, STYLE, Curve, draw_panel
 from .log import read_log
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMATS = (".svg", ".png", ".pdf")
 _WIDTH, _MARGIN, _LOSSES, _MEASURES = 7.0, 0.6, 2.6, 1.9  # inches: of all, below, of each panel
 
 
@@ -37,17 +34,7 @@ def write_figure(log: Path, out: Path) -> None:
     The same log gives the same bytes. MissingResource without a log, BadData when it holds no
     number, BadArguments for another suffix, MissingDependency without matplotlib.
     """
-    kind = out.suffix.lower()
-    if kind not in FORMATS:
-        raise BadArguments(f"{out} is no figure: its suffix is one of {', '.join(FORMATS)}")
-    matplotlib = need("matplotlib", "the figure of a training run")
-    curves = read_curves(log)
-    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(kind)
-    held = BytesIO()
-    with matplotlib.rc_context(STYLE):
-        _figure(curves).savefig(held, format=kind[1:], dpi=200, metadata=dates)
-    with replacing(out, "wb") as file:
-        file.write(held.getvalue())
+    write_figure_file(lambda: _figure(read_curves(log)), STYLE, out, "the figure of a training run")
 
 
 def read_curves(log: Path) -> Curves:

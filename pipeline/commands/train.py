@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Where the spec's relative paths start; its own folder if not given."),
+]
 
 train = typer.Typer(no_args_is_help=True, help="Train a model from a TOML spec.")
 
@@ -13,11 +19,8 @@ train = typer.Typer(no_args_is_help=True, help="Train a model from a TOML spec."
 @train.command("encoder")
 def encoder(
     spec: Annotated[Path, typer.Argument(help="A TOML file: recipe, model, data, schedule.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")],
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Where the spec's relative paths start; its own folder if not given."),
-    ] = None,
+    output: Output,
+    data: Data = None,
 ) -> None:
     """Train an encoder.
 
@@ -37,11 +40,8 @@ def quality(
     spec: Annotated[
         Path, typer.Argument(help="A TOML file: model, quality, schedule, and labels.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")],
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Where the spec's relative paths start; its own folder if not given."),
-    ] = None,
+    output: Output,
+    data: Data = None,
 ) -> None:
     """Train a passage quality model, for tamis build --quality OUTPUT.
 
@@ -58,11 +58,8 @@ def quality(
 @train.command("reranker")
 def reranker(
     spec: Annotated[Path, typer.Argument(help="A TOML file: model, data, loss, schedule.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")],
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Where the spec's relative paths start; its own folder if not given."),
-    ] = None,
+    output: Output,
+    data: Data = None,
 ) -> None:
     """Train a reranker, for tamis search --rerank OUTPUT.
 

@@ -84,13 +84,31 @@ def auto_share(
     pruned = min(largest.values())
     if not pruned:
         log.warning(
-            "no share is shown to be free by %s in %s: everything is kept; %s says why",
+            "no share pruned by %s is shown to be equivalent in %s: everything is kept; "
+            "%s says why",
             curve.costs_of,
             ", ".join(name for name, share in largest.items() if not share),
             report / "report.md",
         )
+    _tell_gains(curve, pruned)
     told = {"queries": len(curve.collection.queries), "measure": MEASURE, "largest": largest}
     return AutoShare(round(1 - pruned, 10), told, curve.encoding)
+
+
+def _tell_gains(curve: PruneCurve, pruned: float) -> None:
+    """Equivalence ends at a gain, too; whoever wants that may prune on."""
+    own = [each for each in curve.curves if each.quality == curve.costs_of]
+    ends = [each.largest(MEASURE, "non-inferiority") for each in own]
+    harmless = min(0.0 if point is None else point.share for point in ends)
+    if harmless > pruned:
+        log.warning(
+            "with more than %g %% pruned %s is not equivalent, but up to %g %% it is shown to be "
+            "no worse: keep=%g takes that",
+            100 * pruned,
+            MEASURE,
+            100 * harmless,
+            round(1 - harmless, 10),
+        )
 
 
 def _largest(curve: PruneCurve) -> dict[str, float]:

@@ -16,7 +16,7 @@ from ...encoders.quality.chance import RandomQuality
 from ...encoders.quality.length import LengthQuality
 from ...index.building.score_shards import BLOCK, ScoreShards, scores_of
 from ...index.pruning import Cut
-from ..pruning import Given, fitted, scorer_of
+from ..scorers import Given, fitted, scorer_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

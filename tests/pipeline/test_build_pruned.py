@@ -562,6 +562,19 @@ class TestTokenisedOnce:
             found = IndexFolder(tier).dense.reconstruct(np.arange(len(rows)))
             np.testing.assert_allclose(found, whole[rows], atol=1e-6)
 
+    def test_rows_fit_where_near_duplicates_went_first(self, tmp_path: Path) -> None:
+        texts = ["the flea lives for a hundred days", "the flea lives for a hundred days", *TEXTS]
+        corpus = written(tmp_path / "twice.jsonl", texts)
+        own: dict[str, Any] = {"encoder": "tamis-tiny", "query_encoder": "own"}
+        build(corpus, tmp_path / "whole", **own)
+        build(corpus, tmp_path / "i", **own, near_duplicates=0.8, keep=0.6)
+        rows = np.load(tmp_path / "i" / "corpus_row.npy")
+        assert 1 not in rows
+        assert rows.max() > 2
+        whole = open_index(tmp_path / "whole").folder.dense.reconstruct(rows)
+        found = open_index(tmp_path / "i").folder.dense.reconstruct(np.arange(len(rows)))
+        np.testing.assert_allclose(found, whole, atol=1e-6)
+
     def test_another_tokenizer_reads_the_text(
         self, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -261,7 +261,7 @@ class TestFile:
             "'dens', did you mean 'dense'?",
             "fuse in [first] is 3; expected a text",
             "dense in weights is 'x'; expected a number",
-            "[[rerank]] 1 has no name",
+            "[[rerank]] 1 has no name, the reranker's; its keys:",
             "keep in [[rerank]] 1 is 'a'",
             "'treshold', did you mean 'threshold'?",
             "[[rerank]] 2 exit has no threshold",

@@ -72,6 +72,20 @@ def test_everything_stays_where_nothing_is_shown_to_be_free(
     assert "everything is kept" in caplog.text
 
 
+def test_an_end_by_a_gain_is_told(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # every query's words stand in two pieces of junk, too, which BM25 prefers: pruning is a gain
+    lines = (data / "corpus.jsonl").read_text("utf-8").splitlines()[:GOOD]
+    lines += [
+        json.dumps({"id": f"j{n}-{i}", "text": f"a{n} b{n} c{n} x{i}"})
+        for n in range(GOOD)
+        for i in range(2)
+    ]
+    (data / "corpus.jsonl").write_text("\n".join(lines), "utf-8")
+    told = auto(data, lexical="none")
+    assert told["keep"] > 0.5
+    assert "it is shown to be no worse: keep=0.3 takes that" in caplog.text
+
+
 def test_passages_are_encoded_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded = 0
     encode = HashingEncoder.encode
