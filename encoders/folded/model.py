@@ -125,6 +125,14 @@ class FoldedModel(TextModel):
                 parameter.copy_(torch.from_numpy(found[name]))
         return model
 
+    def hold_equal_weights(self) -> None:
+        """Keep the weights of word pieces from being trained if all are equal.
+
+        Learned ones bring the vectors nearer to a teacher's and make the student's own queries find
+        less: docs/training.md has figures.
+        """
+        self.weight.requires_grad_(not bool((self.weight == self.weight[0]).all()))
+
     def weights(self) -> FoldedWeights:
         """The parameters as they are, nothing rounded."""
         found = {name: x.detach().cpu().numpy() for name, x in self.named_parameters()}

@@ -297,7 +297,9 @@ class _Job:
 
 def _trainee(student: Encoder, spec: TrainingSpec) -> PackedTrainee:
     if isinstance(student, FoldedEncoder):
-        model: TextModel = FoldedModel.of(student.spec, student.weights)
+        folded = FoldedModel.of(student.spec, student.weights)
+        folded.hold_equal_weights()
+        model: TextModel = folded
     else:
         assert isinstance(student, RecurrentEncoder), "checked before anything else"
         model = deepcopy(student.model)

@@ -36,9 +36,10 @@ class ModelSpec:
     """The student to begin with.
 
     kind "folded": layers, width and rank of a new folded student whose token table is the
-    teacher's vectors of single word pieces; "recurrent": a new one with ``cell``, pooling and
-    direction; "transformer": a sentence-transformers model, named by ``start``. ``start`` also
-    names an encoder of ours to go on with, in place of a new one.
+    teacher's vectors of single word pieces, where each piece counts alike (``piece_weights``
+    "equal") or the rarer the more, by weights that are learned ("zipf"); "recurrent": a new one
+    with ``cell``, pooling and direction; "transformer": a sentence-transformers model, named by
+    ``start``. ``start`` also names an encoder of ours to go on with, in place of a new one.
     """
 
     kind: str = "folded"
@@ -46,6 +47,7 @@ class ModelSpec:
     layers: int = 2
     width: int = 384
     rank: int = 384
+    piece_weights: str = "equal"
     cell: str = "mingru"
     pooling: str = "mean"
     bidirectional: bool = True
@@ -53,6 +55,7 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         one_of("[model] kind", self.kind, ("folded", "recurrent", "transformer"))
+        one_of("[model] piece_weights", self.piece_weights, ("equal", "zipf"))
         if self.kind == "transformer" and not self.start:
             raise BadArguments('[model] kind "transformer" needs start, the model to begin with')
 

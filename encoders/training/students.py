@@ -51,6 +51,7 @@ def student(spec: TrainingSpec, teacher: Teacher | None) -> Trainee:
         return _recurrent(spec, teacher)
     pieces = WordPieces(teacher.folder / TOKENIZER)
     model = FoldedModel.of(*folded_from(teacher, own, spec.seed, pieces.vocabulary))
+    model.hold_equal_weights()
     return PackedTrainee(model, pieces, half=spec.half, device=spec.device)
 
 
@@ -58,8 +59,10 @@ def started(folder: Path, spec: TrainingSpec) -> PackedTrainee:
     """An encoder of ours, to go on with. BadArguments when the folder is none."""
     if kind_of(folder) is None:
         raise BadArguments(f"[model] start: {folder} holds no encoder of tamis")
-    pieces = WordPieces(folder / TOKENIZER)
-    return PackedTrainee(read_model(folder), pieces, half=spec.half, device=spec.device)
+    model = read_model(folder)
+    if isinstance(model, FoldedModel):
+        model.hold_equal_weights()
+    return PackedTrainee(model, WordPieces(folder / TOKENIZER), half=spec.half, device=spec.device)
 
 
 def _started(spec: TrainingSpec) -> Trainee:
@@ -129,11 +132,13 @@ def folded_from(
     table, base = _components(teacher.piece_vectors(), own.rank)
     rms = float(np.sqrt(np.square(table).mean()))
     drawn = random_weights(spec, seed)
-    scale = np.float32(_VECTOR * rms / _TABLE_RMS)
+    weights = zipf_weights(vocabulary) * np.float32(_VECTOR * rms / _TABLE_RMS)
+    if own.piece_weights == "equal":
+        weights = np.full_like(weights, weights.mean())
     layers = [_rescaled(layer) for layer in drawn.layers]
     return spec, FoldedWeights(
         TokenTable.exact(table * np.float32(_TABLE_RMS / rms)),
-        zipf_weights(vocabulary) * scale,
+        weights,
         base,
         layers,
         None if drawn.output is None else np.zeros_like(drawn.output),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,7 +17,7 @@ from .sentences import sentences
 from .spec import at_least, one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ...core.protocols import Role
 
@@ -23,6 +25,7 @@ SHARD = 4096
 """Texts of a shard: what a teacher encodes and keeps at a time."""
 
 _GIVEN_SHARD = 1024
+_LONG_WORD = re.compile(r"[^\W\d_]{4,}")
 _WORDS = range(5, 41)  # a sentence with fewer says little alone, with more it was cut wrongly
 
 
@@ -31,7 +34,8 @@ class TextSource:
     """A file of ``{"text", "title"}`` lines (``.gz`` if the name says so).
 
     part: "whole" is title and text, joined by a space; "sentence" one sentence of the text, always
-    the same one; "title" each title once. states: tokens to a run of the teacher's token states,
+    the same one; "title" each title once; "word" each word of 4 letters or more that stands in two
+    texts of the file. states: tokens to a run of the teacher's token states,
     0 for none. limit: only so many texts, 0 for all.
     """
 
@@ -43,7 +47,7 @@ class TextSource:
 
     def __post_init__(self) -> None:
         one_of("[[texts]] role", self.role, ("passage", "query"))
-        one_of("[[texts]] part", self.part, ("whole", "sentence", "title"))
+        one_of("[[texts]] part", self.part, ("whole", "sentence", "title", "word"))
         at_least("[[texts]] states", self.states, 0)
         at_least("[[texts]] limit", self.limit, 0)
 
@@ -60,6 +64,9 @@ class TextSource:
         return [texts[start : start + SHARD] for start in range(0, len(texts), SHARD)]
 
     def _texts(self) -> Iterator[str]:
+        if self.part == "word":
+            yield from repeated_words(text for _, text in titled_texts(self.file))
+            return
         seen = set()
         for title, text in titled_texts(self.file):
             if self.part == "whole":
@@ -114,6 +121,18 @@ def one_sentence(text: str) -> str:
     """A sentence of 5 to 40 words, chosen by the text's checksum; "" when there is none."""
     fit = [sentence for sentence in sentences(text) if len(sentence.split()) in _WORDS]
     return fit[crc32(text.encode("utf-8")) % len(fit)] if fit else ""
+
+
+def repeated_words(texts: Iterable[str]) -> list[str]:
+    """Lower-case words that stand in two of the texts or more, in order of appearance.
+
+    As texts of their own they show a student what rare names and terms, which it reads in several
+    word pieces, mean.
+    """
+    texts_with: Counter[str] = Counter()
+    for text in texts:
+        texts_with.update(list(dict.fromkeys(_LONG_WORD.findall(text.lower()))))
+    return [word for word, count in texts_with.items() if count > 1]
 
 
 def titled_texts(path: Path) -> Iterator[tuple[str, str]]:

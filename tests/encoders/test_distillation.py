@@ -218,7 +218,7 @@ def test_a_source_listed_twice_is_read_twice_and_told_once(made: Any) -> None:
 
 
 def test_output_and_weights_of_pieces_move_at_rates_of_their_own(made: Any) -> None:
-    spec, recipe = made(schedule__rate=0.01, schedule__table_rate=0.1)
+    spec, recipe = made(schedule__rate=0.01, schedule__table_rate=0.1, model__piece_weights="zipf")
     module = recipe.trainee.module
     groups = _optimizer(module, spec.schedule).param_groups
     peaks = {id(p): group["peak"] for group in groups for p in group["params"]}
@@ -228,6 +228,17 @@ def test_output_and_weights_of_pieces_move_at_rates_of_their_own(made: Any) -> N
     assert found["weight"] == pytest.approx(0.4)
     assert found["output"] == pytest.approx(0.003)
     assert found["layers.0.tokens"] == found["layers.0.gain"] == 0.01
+
+
+@pytest.mark.parametrize("weights", ["equal", "zipf"])
+def test_weights_of_pieces_are_learned_unless_all_are_equal(
+    made: Any, tmp_path: Path, weights: str
+) -> None:
+    spec, recipe = made(model__piece_weights=weights)
+    before = recipe.trainee.model.weight.detach().clone()
+    train(recipe, spec, tmp_path / "run", progress=Silent())
+    assert bool((recipe.trainee.model.weight == before).all()) == (weights == "equal")
+    assert bool((before == before[0]).all()) == (weights == "equal")
 
 
 def test_matryoshka_makes_the_first_dimensions_useful(
