@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/ablations.py DATA -o ablations.json [--variant NAME ...]
 
 DATA holds text/, queries/ and collections/ as the recipe of tamis-small names them. Every variant
-sees the same 12 shards (about 45,000 texts) once, unless its name says otherwise; teacher vectors
+sees the same 12 shards (about 45,000 texts: questions, passages, sentences) once, unless its name
+says otherwise; teacher vectors
 are kept in the user's cache. Reported: cosine to the teacher on four held-out shards, and nDCG@10
 as a share of MiniLM's on wikiqa-passage dev, cosqa dev and scifact train (mean of the three),
 symmetric and with MiniLM's queries. Seed 0 and one run each: differences below a point are noise.
@@ -39,17 +40,20 @@ if TYPE_CHECKING:
     import tamis
 
 RECIPE = Path(recipes.__file__).parent / "recipes" / "tamis-small.toml"
+WIKIPEDIA = 69_632  # sentences of each of its two files
 DEV = ("wikiqa-passage:dev", "cosqa:dev", "scifact:train")
 BASE = {
     "model.kind": "folded",
     "model.layers": 2,
     "model.width": 384,
+    "model.piece_weights": "zipf",
     "distillation.limit": 12,
     "schedule.epochs": 1.0,
     "schedule.warmup": 100,
     "schedule.checkpoint_every": 0,
     "schedule.evaluate_every": 0,
 }
+ALIKE = {"model.piece_weights": "equal"}
 CELL = {"model.kind": "recurrent", "model.width": 192}
 VARIANTS: dict[str, dict[str, Any]] = {
     "base: folded minGRU, L = 2, 384 channels": {},
@@ -77,6 +81,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "a quarter of the text, four times": {"distillation.limit": 3, "schedule.epochs": 4.0},
     "twice the text": {"distillation.limit": 24},
     "four times the text": {"distillation.limit": 48},
+    "word pieces count alike": ALIKE,
+    "word pieces count alike, similarity KL .5": {**ALIKE, "distillation.similarity": 0.5},
+    "word pieces count alike, L = 3": {**ALIKE, "model.layers": 3},
+    "word pieces count alike, static (L = 0)": {**ALIKE, "model.layers": 0},
     "unfolded minGRU, 2 x 192": CELL,
     "unfolded minGRU, 2 x 384": {"model.kind": "recurrent", "model.width": 384},
     "one direction": {**CELL, "model.bidirectional": False},
@@ -103,7 +111,10 @@ def body_of(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
     for key, value in {**BASE, **changes}.items():
         table, _, name = key.partition(".")
         body[table][name] = value
+    body["texts"] = [x for x in body["texts"] if x.get("part") not in ("word", "title")]
     for source in body["texts"]:
+        if source.get("part") == "sentence" and "wikipedia" in source["path"]:
+            source["limit"] = WIKIPEDIA
         if "wikipedia-b" in source["path"] and source["role"] == "passage":
             source["states"] = runs
     if layers:
