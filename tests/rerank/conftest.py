@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -60,11 +60,10 @@ def tiny_cross(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _save(tmp_path_factory.mktemp("models") / "tiny")
 
 
-def _save_t5(folder: Path, *, tied: bool = False, room: int = 40) -> Path:
-    """Two layers each side, 32 wide, random; words are one piece, all else is spelled."""
-    import torch
+def _pieces_tokenizer(room: int) -> tuple[Any, int]:
+    """Words are one piece, all else is spelled; and how many pieces there are."""
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+    from transformers import PreTrainedTokenizerFast
 
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     pieces += [(f"▁{word}", -2.0) for word in _T5_WORDS.split()]
@@ -72,8 +71,18 @@ def _save_t5(folder: Path, *, tied: bool = False, room: int = 40) -> Path:
     rust = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
     rust.pre_tokenizer = pre_tokenizers.Metaspace()
     special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    made = PreTrainedTokenizerFast(tokenizer_object=rust, model_max_length=room, **special)
+    return made, len(pieces)
+
+
+def _save_t5(folder: Path, *, tied: bool = False, room: int = 40) -> Path:
+    """Two layers each side, 32 wide, random; words are one piece, all else is spelled."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    tokenizer, vocabulary = _pieces_tokenizer(room)
     config = T5Config(
-        vocab_size=len(pieces),
+        vocab_size=vocabulary,
         d_model=32,
         d_kv=8,
         d_ff=64,
@@ -90,9 +99,7 @@ def _save_t5(folder: Path, *, tied: bool = False, room: int = 40) -> Path:
         model = T5ForConditionalGeneration(config).eval()
     folder.mkdir(parents=True)
     model.save_pretrained(folder)
-    PreTrainedTokenizerFast(
-        tokenizer_object=rust, model_max_length=room, **special
-    ).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 
@@ -105,6 +112,32 @@ def save_t5() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _save_t5(tmp_path_factory.mktemp("t5") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A causal model of two layers, 32 wide, random, that reads 60 tokens."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    tokenizer, vocabulary = _pieces_tokenizer(60)
+    config = GPT2Config(
+        vocab_size=vocabulary,
+        n_positions=60,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        bos_token_id=1,
+        eos_token_id=1,
+        initializer_range=0.5,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(9)
+        model = GPT2LMHeadModel(config).eval()
+    folder = tmp_path_factory.mktemp("gpt2") / "causal"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def small_options(model: str) -> dict[str, int]:
