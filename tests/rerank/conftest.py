@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tamis.rerank.neural.scorer import Scorer
@@ -138,6 +142,65 @@ def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+class StubEndpoint:
+    """An OpenAI-compatible server in a thread. ``reply`` turns a request's body into a status and
+    a body, or into the text of an answer; ``seen`` are the bodies and headers that came."""
+
+    def __init__(self) -> None:
+        self.reply: Callable[[dict[str, Any]], str | tuple[int, Any]] = in_order_of_length
+        self.headers: dict[str, str] = {}
+        self.seen: list[tuple[str, dict[str, Any], dict[str, str]]] = []
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                stub.seen.append((self.path, body, dict(self.headers)))
+                found = stub.reply(body)
+                if isinstance(found, str):
+                    found = 200, {"choices": [{"message": {"content": found}}]}
+                raw = found[1] if isinstance(found[1], bytes) else json.dumps(found[1]).encode()
+                self.send_response(found[0])
+                for name, value in stub.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(raw)))
+                self.end_headers()
+                self.wfile.write(raw)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def passages_shown(body: dict[str, Any]) -> list[str]:
+    """What stands after [1], [2], ... in a request."""
+    return re.findall(r"^\[\d+\] ?(.*)$", body["messages"][-1]["content"], re.MULTILINE)
+
+
+def in_order_of_length(body: dict[str, Any]) -> str:
+    """The longest first; equal lengths by text."""
+    texts = passages_shown(body)
+    order = sorted(range(len(texts)), key=lambda place: (-len(texts[place]), texts[place]))
+    return " > ".join(f"[{place + 1}]" for place in order)
+
+
+@pytest.fixture
+def stub_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubEndpoint]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    stub = StubEndpoint()
+    yield stub
+    stub.close()
 
 
 def small_options(model: str) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from tamis.pipeline.components import token_encoder
 from tamis.rerank.cross import CrossReranker
 from tamis.rerank.lambdamart import LambdamartReranker
 from tamis.rerank.likelihood import LikelihoodReranker
+from tamis.rerank.llm import LlmReranker
 from tamis.rerank.maxsim import MaxsimReranker
 from tamis.rerank.monot5 import MonoT5Reranker
 from tamis.rerank.neural.reranker import NeuralReranker
@@ -56,6 +57,7 @@ RELATIVE = 3e-7  # a log-likelihood of -146 has neighbours 1.5e-5 away in float3
         "lambdamart",
         "likelihood, causal",
         "likelihood, seq2seq",
+        "llm",
         "maxsim",
         "monot5",
         *MODELS,
@@ -67,6 +69,7 @@ def make(  # noqa: PLR0911
     tiny_t5: Path,
     tiny_gpt2: Path,
     neural_scorer: Callable[..., Scorer],
+    stub_endpoint: Any,
 ) -> Callable[..., Reranker]:
     """keep -> a reranker."""
     if request.param == "cross":
@@ -77,6 +80,9 @@ def make(  # noqa: PLR0911
         folder = tiny_gpt2 if "causal" in request.param else tiny_t5
         language = load_language_model("likelihood", folder, "cpu", lambda *_: None)
         return lambda keep=100: LikelihoodReranker(language=language, keep=keep)
+    if request.param == "llm":
+        options = {"model": "stub", "url": stub_endpoint.url, "window": 4, "stride": 2}
+        return lambda keep=100: LlmReranker(keep=keep, **options)
     if request.param in MODELS:
         scorer = neural_scorer(request.param)
         return lambda keep=100: NeuralReranker(scorer, name=request.param, keep=keep)
