@@ -37,26 +37,33 @@ class PairTokens:
 
     def of(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, list[int]]]:
         """Ids of every pair, and what else the model reads, not padded."""
-        self._rust.no_truncation()
-        self._rust.no_padding()
         queries = self._of_texts([query for query, _ in pairs])
         passages = self._of_texts([passage for _, passage in pairs])
         for query in queries.values():
             self._cut_query(query)
-        found = []
-        for query_text, passage_text in pairs:
-            query, passage = queries[query_text], passages[passage_text]
-            left = self._room - len(query.ids)
-            if len(passage.ids) > left:
-                passage = _beginning(passage, left)
-            whole = self._rust.post_process(query, passage, True)
-            found.append({name: getattr(whole, field) for name, field in self._names})
+        return [self.joined(queries[query], passages[passage]) for query, passage in pairs]
+
+    def read(self, texts: Sequence[str], tokens: int = 0) -> list[Any]:
+        """Encodings of the texts without special tokens, cut after so many (0: not at all)."""
+        self._rust.no_truncation()
+        self._rust.no_padding()
+        found: list[Any] = self._rust.encode_batch(list(texts), add_special_tokens=False)
+        if tokens:
+            for each in found:
+                each.truncate(tokens)
         return found
+
+    def joined(self, query: Any, passage: Any) -> dict[str, list[int]]:
+        """A pair of encodings that ``read`` gave, its passage cut where there is no room."""
+        left = self._room - len(query.ids)
+        if len(passage.ids) > left:
+            passage = _beginning(passage, left)
+        whole = self._rust.post_process(query, passage, True)
+        return {name: getattr(whole, field) for name, field in self._names}
 
     def _of_texts(self, texts: Sequence[str]) -> dict[str, Any]:
         distinct = list(dict.fromkeys(texts))
-        encoded = self._rust.encode_batch(distinct, add_special_tokens=False)
-        return dict(zip(distinct, encoded, strict=True))
+        return dict(zip(distinct, self.read(distinct), strict=True))
 
     def _cut_query(self, query: Any) -> None:
         longest = self._room - max(1, self._room // _PASSAGE)
