@@ -156,7 +156,9 @@ def reranker_spec_of(body: Mapping[str, Any], source: str, base: Path) -> Rerank
 def _model_table(body: Any, source: str) -> ModelTable | CrossTable:
     kind = body.get("kind", NEURAL) if isinstance(body, dict) else NEURAL
     one_of(f"{source} kind", kind, (NEURAL, CROSS))
-    return from_json(CrossTable if kind == CROSS else ModelTable, body, source)
+    if kind == CROSS:
+        return from_json(CrossTable, body, source)
+    return from_json(ModelTable, body, source)
 
 
 def _schedule(body: Any, source: str, transformer: bool) -> ScheduleSpec:

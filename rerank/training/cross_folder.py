@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...core.durable import new_folder, replacing
 
@@ -49,15 +49,15 @@ def save_cross(
     from sentence_transformers import CrossEncoder
 
     goal = Path(folder)
-    config = scorer.model.config
+    model: Any = scorer.model
     card = _CARD.format(
         name=goal.name,
-        layers=getattr(config, "num_hidden_layers", "its"),
+        layers=getattr(model.config, "num_hidden_layers", "its"),
         room=scorer.room,
         trained=trained_on,
     )
     with new_folder(goal) as draft, TemporaryDirectory(dir=draft) as plain:
-        scorer.model.save_pretrained(plain)
+        model.save_pretrained(plain)
         scorer.tokenizer.model_max_length = scorer.room
         scorer.tokenizer.save_pretrained(plain)
         CrossEncoder(plain, device="cpu").save_pretrained(str(draft), create_model_card=False)
