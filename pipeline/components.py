@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LATE_ENCODER = "tamis-small"
 """Whose token vectors are compared when nobody names an encoder."""
 
+_HANDED_IN = ("encoder", "language")  # what a reranker is given loaded, by the name of a model
+
 
 def encoder(name: str, *, device: str = "cpu") -> Encoder:
     """An encoder, loaded. Raises UnknownComponent, MissingDependency or MissingResource.
@@ -133,8 +135,9 @@ def reranker(
 
     ``name`` is a registered kind, the folder of a ranker that ``tamis train reranker`` made, or a
     path or hub name of a cross-encoder. ``options`` are the kind's own; see ``reranker_options``.
-    Where the kind compares token vectors, ``model`` names their encoder. BadArguments for a
-    ``model`` beside a name that is one already.
+    Where the kind compares token vectors, ``model`` names their encoder; where it asks a language
+    model, that model, without a default. BadArguments for a ``model`` beside a name that is one
+    already.
     """
     factory = reranker_factory(name)
     takes = reranker_options(factory)
@@ -142,8 +145,11 @@ def reranker(
         raise BadArguments(f"{name} takes no other model, and {str(model)!r} is given")
     if name not in registry.names("reranker") and "model" in takes:
         model = name
-    if "encoder" in inspect.signature(factory).parameters:
+    wanted = inspect.signature(factory).parameters
+    if "encoder" in wanted:
         options["encoder"] = token_encoder(model or LATE_ENCODER, device=device)
+    elif "language" in wanted:
+        options["language"] = _language_model(name, model, device)
     elif model is not None:
         options["model"] = model
     loaded: Reranker = factory(keep=keep, device=device, **options)
@@ -173,7 +179,17 @@ def reranker_factory(name: str) -> Callable[..., Reranker]:
 def reranker_options(factory: Callable[..., Reranker]) -> set[str]:
     """The names of a reranker's own options: what its factory takes beside depth and device."""
     names = set(inspect.signature(factory).parameters) - {"keep", "device"}
-    return {"model" if name == "encoder" else name for name in names}
+    return {"model" if name in _HANDED_IN else name for name in names}
+
+
+def _language_model(name: str, model: str | None, device: str) -> Any:
+    if model is None:
+        raise BadArguments(
+            f"{name} needs a language model to ask; name one: --rerank {name}=FOLDER, or org/name"
+        )
+    from ..encoders.quality.language_model import load_language_model
+
+    return load_language_model(name, model, device, lambda _model, _config: None)
 
 
 def _may_be_of_the_hub(name: str) -> bool:

@@ -1,8 +1,8 @@
-"""A run that trains a neural reranker, read from TOML and refused before anything is loaded."""
+"""A run that trains a reranker, read from TOML and refused before anything is loaded."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import BadArguments, BadData, MissingResource
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 JUDGED = "judged"
+CROSS = "cross"
+NEURAL = "neural"
+_CROSS_RATE = 2e-5
 _KINDS = {"loss": str, "seed": int, "threads": int}
 _KNOWN = (*_KINDS, "model", "data", "dev", "schedule")
 
@@ -27,11 +30,33 @@ class ModelTable:
     reads, a folded student such as tamis-small. The rest is as in ``NeuralSpec``."""
 
     name: str
+    kind: str = NEURAL
     encoder: str = "tamis-small"
     title: bool = True
     query_pieces: int = 32
     passage_pieces: int = 256
     options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CrossTable:
+    """A transformer that reads query and passage as one sequence (kind "cross").
+
+    ``start``: the encoder or cross-encoder to begin with, "minilm", a folder in safetensors or
+    org/name of the hub; of its layers the first ``layers`` are kept, 0 for all. A query is cut
+    after ``query_pieces`` tokens, a passage after ``passage_pieces``.
+    """
+
+    kind: str = CROSS
+    start: str = "minilm"
+    layers: int = 0
+    query_pieces: int = 32
+    passage_pieces: int = 224
+
+    def __post_init__(self) -> None:
+        at_least("[model] layers", self.layers, 0)
+        at_least("[model] query_pieces", self.query_pieces, 1)
+        at_least("[model] passage_pieces", self.passage_pieces, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +92,7 @@ class DevTable:
 class RerankerSpec:
     """A whole spec; ``base`` is the folder that relative paths start from."""
 
-    model: ModelTable
+    model: ModelTable | CrossTable
     data: DataTable
     dev: DevTable
     schedule: ScheduleSpec
@@ -111,11 +136,12 @@ def reranker_spec_of(body: Mapping[str, Any], source: str, base: Path) -> Rerank
             raise BadData(f"{source} has {name!r}; known: {', '.join(_KNOWN)}")
         if name in _KINDS and type(value) is not _KINDS[name]:
             raise BadData(f"{source}: {name} is {value!r}, expected {_KINDS[name].__name__}")
+    model = _model_table(body.get("model", {}), f"{source} [model]")
     spec = RerankerSpec(
-        model=from_json(ModelTable, body.get("model", {}), f"{source} [model]"),
+        model=model,
         data=from_json(DataTable, body.get("data", {}), f"{source} [data]"),
         dev=from_json(DevTable, body.get("dev", {}), f"{source} [dev]"),
-        schedule=from_json(ScheduleSpec, body.get("schedule", {}), f"{source} [schedule]"),
+        schedule=_schedule(body.get("schedule", {}), source, isinstance(model, CrossTable)),
         loss=body.get("loss", "listwise"),
         seed=body.get("seed", 0),
         threads=body.get("threads", 0),
@@ -127,13 +153,31 @@ def reranker_spec_of(body: Mapping[str, Any], source: str, base: Path) -> Rerank
     return spec
 
 
+def _model_table(body: Any, source: str) -> ModelTable | CrossTable:
+    kind = body.get("kind", NEURAL) if isinstance(body, dict) else NEURAL
+    one_of(f"{source} kind", kind, (NEURAL, CROSS))
+    if kind == CROSS:
+        return from_json(CrossTable, body, source)
+    return from_json(ModelTable, body, source)
+
+
+def _schedule(body: Any, source: str, transformer: bool) -> ScheduleSpec:
+    """A transformer that has learned before moves slowly unless a rate is given."""
+    given = from_json(ScheduleSpec, body, f"{source} [schedule]")
+    if not transformer:
+        return given
+    rate = given.rate if "rate" in body else _CROSS_RATE
+    return replace(given, rate=rate, table_rate=body.get("table_rate", rate))
+
+
 def _check(spec: RerankerSpec) -> None:
     """What one table says against another, and whether the files are there."""
     from ..rerank.neural.spec import MODELS, read_options
     from ..rerank.training.losses import LOSSES, MARGIN_MSE
 
-    one_of(f"{spec.source} [model] name", spec.model.name, tuple(MODELS))
-    read_options(spec.model.name, spec.model.options, f"{spec.source} [model.options]")
+    if isinstance(spec.model, ModelTable):
+        one_of(f"{spec.source} [model] name", spec.model.name, tuple(MODELS))
+        read_options(spec.model.name, spec.model.options, f"{spec.source} [model.options]")
     one_of(f"{spec.source}: loss", spec.loss, (*LOSSES, MARGIN_MSE))
     at_least(f"{spec.source}: seed", spec.seed, 0)
     if (spec.loss == MARGIN_MSE) != bool(spec.data.teacher):

@@ -1,4 +1,4 @@
-"""Train a neural reranker: encoder, first stage, recipe and loop are put together here."""
+"""Train a reranker: encoder, first stage, recipe and loop are put together here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..eval.comparison import evaluate_named
 from .components import encoder as load_encoder
 from .components import reranker as load_reranker
 from .pair_sources import read_passages
-from .reranker_spec import JUDGED, RerankerSpec, read_reranker_spec
+from .reranker_spec import JUDGED, CrossTable, ModelTable, RerankerSpec, read_reranker_spec
 from .training import draw_figure, settle
 
 if TYPE_CHECKING:
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from ..core.records import Float32Array, Passage, Query
     from ..rerank.neural.scorer import Scorer
     from ..rerank.neural.words import Words
+    from ..rerank.training.cross_scorer import CrossScorer
     from ..rerank.training.lists import GradedList, Negatives
     from ..rerank.training.recipe import DevValue
+    from ..rerank.training.recipe import Scorer as LearningScorer
     from .opening import Mode
 
 
@@ -48,17 +50,42 @@ def train_reranker(
     BadData or MissingResource for a wrong spec, before an encoder is loaded.
     """
     from ..rerank.neural.model_folder import save
+    from ..rerank.training.cross_folder import save_cross
 
     goal = Path(output)
     if goal.exists():
         raise BadArguments(f"{goal} exists; remove it or choose another name for the model")
     read = read_reranker_spec(Path(spec), Path(data) if data is not None else None)
-    scorer, trained_on = trained_scorer(
-        read, goal.with_name(f"{goal.name}.training"), progress or Silent()
-    )
-    text = Path(spec).read_text("utf-8")
-    save(scorer, goal, trained_on=trained_on, extra={"training.toml": text})
+    folder, progress = goal.with_name(f"{goal.name}.training"), progress or Silent()
+    extra = {"training.toml": Path(spec).read_text("utf-8")}
+    if isinstance(read.model, CrossTable):
+        cross, trained_on = trained_cross(read, folder, progress)
+        save_cross(cross, goal, trained_on=trained_on, extra=extra)
+    else:
+        scorer, trained_on = trained_scorer(read, folder, progress)
+        save(scorer, goal, trained_on=trained_on, extra=extra)
     return load_reranker(str(goal))
+
+
+def trained_cross(spec: RerankerSpec, folder: Path, progress: Progress) -> tuple[CrossScorer, str]:
+    """As ``trained_scorer``, of a spec whose model is a cross-encoder."""
+    import torch
+
+    from ..rerank.training.cross_scorer import CrossScorer
+
+    table = spec.model
+    assert isinstance(table, CrossTable)
+    settle(spec.threads)
+    lists, dev = _lists(spec, progress)
+    torch.manual_seed(spec.seed)
+    scorer = CrossScorer.begin(
+        _start_of(spec, table.start),
+        layers=table.layers,
+        query_pieces=table.query_pieces,
+        passage_pieces=table.passage_pieces,
+    )
+    _teach(scorer, spec, lists, dev, folder, progress)
+    return scorer, _trained_on(spec, lists)
 
 
 def trained_scorer(
@@ -70,14 +97,13 @@ def trained_scorer(
     """
     import torch
 
-    from ..encoders.training.loop import train
     from ..rerank.neural.scorer import Scorer
     from ..rerank.neural.spec import NeuralSpec, build
-    from ..rerank.training.recipe import RankingRecipe
 
     settle(spec.threads)
-    words = words or words_of(spec.model.encoder)
     table = spec.model
+    assert isinstance(table, ModelTable)
+    words = words or words_of(table.encoder)
     described = NeuralSpec(
         model=table.name,
         vocabulary=len(words.directions),
@@ -91,6 +117,21 @@ def trained_scorer(
     lists, dev = _lists(spec, progress)
     torch.manual_seed(spec.seed)
     scorer = Scorer(build(described), words, described)
+    _teach(scorer, spec, lists, dev, folder, progress)
+    return scorer, _trained_on(spec, lists)
+
+
+def _teach(
+    scorer: LearningScorer,
+    spec: RerankerSpec,
+    lists: Sequence[GradedList],
+    dev: Sequence[GradedList],
+    folder: Path,
+    progress: Progress,
+) -> None:
+    from ..encoders.training.loop import train
+    from ..rerank.training.recipe import RankingRecipe
+
     recipe = RankingRecipe(
         scorer,
         lists,
@@ -103,7 +144,15 @@ def trained_scorer(
     train(recipe, spec, folder, progress=progress)
     draw_figure(folder)
     scorer.model.eval()
-    return scorer, _trained_on(spec, lists)
+
+
+def _start_of(spec: RerankerSpec, start: str) -> str:
+    """A folder where there is one, or else a name of the hub."""
+    if start == "minilm" and not spec.path(start).is_dir():
+        from ..encoders.minilm import minilm_folder
+
+        return str(minilm_folder())
+    return spec.path_or_name(start)
 
 
 def words_of(name: str) -> Words:

@@ -18,6 +18,8 @@ from ..core.errors import BadArguments, BadData, MissingResource
 from ..core.hub import load_model
 from .model_files import model_folder, of_model
 from .pair_batches import pair_batches
+from .prompt_tokens import beginning, fitted
+from .windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +49,8 @@ class MonoT5Reranker:
     round the best candidates to one. They depend on the pair alone; company in a
     batch moves them by 1e-4 at most. A prompt that is too long loses the end of its passage, and
     of its query only what fills more than half of the room. ``positive`` and ``negative`` are
-    the words of the answer, each one token for the model.
+    the words of the answer, each one token for the model. ``words``, ``stride`` and ``combine``
+    read a passage through windows, as ``Windows`` says.
 
     ``score`` raises MissingResource when the model cannot be had, BadData when it is no T5 or a
     word is not one token, BadArguments when the device is not there.
@@ -63,10 +66,14 @@ class MonoT5Reranker:
         device: str = "cpu",
         positive: str = "true",
         negative: str = "false",
+        words: int = 0,
+        stride: int = 0,
+        combine: str = "max",
     ) -> None:
         self._named = str(model)
         self._device = device
         self._words = (positive, negative)
+        self._windows = Windows(words, stride, combine)
         self.keep = keep
         self.name = "monot5" if self._named == DEFAULT_MODEL else f"monot5 ({Path(model).name})"
 
@@ -76,11 +83,14 @@ class MonoT5Reranker:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the model's files and the two words."""
-        return f"{of_model(self._named)} {self._words!r}"
+        """Of the model's files, the two words and the windows."""
+        return f"{of_model(self._named)} {self._words!r}{self._windows.mark}"
 
     def score(self, batch: Sequence[Candidates]) -> list[Float32Array]:
         """Log-odds of true, one array a query; the pairs of all queries share the passes."""
+        return self._windows.score(batch, self._of_texts)
+
+    def _of_texts(self, batch: Sequence[Candidates]) -> list[Float32Array]:
         if not batch:
             return []
         prompts = [prompt for each in batch if each.passages for prompt in self._prompts(each)]
@@ -94,7 +104,7 @@ class MonoT5Reranker:
     def _prompts(self, candidates: Candidates) -> list[list[int]]:
         """Token ids of ``Query: q Document: d Relevant:`` and the end sign, one a passage."""
         tokenizer, room = self._model.tokenizer, self._model.room
-        query = _beginning(tokenizer, candidates.ranking.query.text, room // 2)
+        query = beginning(tokenizer, candidates.ranking.query.text, room // 2)
         begun = [f"Query: {query} Document: {each.full_text}" for each in candidates.passages]
         found = tokenizer(
             [f"{text} Relevant:" for text in begun],
@@ -104,7 +114,7 @@ class MonoT5Reranker:
         )
         told = zip(begun, found["input_ids"], found["offset_mapping"], strict=True)
         return [
-            [*_fitted(ids, offsets, len(text), room - 1), tokenizer.eos_token_id]
+            [*fitted(ids, offsets, len(text), room - 1), tokenizer.eos_token_id]
             for text, ids, offsets in told
         ]
 
@@ -213,18 +223,3 @@ def _one_token(named: str, tokenizer: Any, word: str) -> int:
         pieces = tokenizer.convert_ids_to_tokens(ids)
         raise BadData(f"{word!r} is {pieces} for {named}; expected a word that is one token")
     return int(ids[0])
-
-
-def _beginning(tokenizer: Any, query: str, tokens: int) -> str:
-    """The beginning of a query that is at most so many tokens long."""
-    found = tokenizer(query, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    offsets = found["offset_mapping"]
-    return query if len(offsets) <= tokens else query[: offsets[tokens - 1][1]]
-
-
-def _fitted(ids: list[int], offsets: Sequence[tuple[int, int]], text: int, room: int) -> list[int]:
-    """At most ``room`` ids: what lies before character ``text`` is cut at its end."""
-    if len(ids) <= room:
-        return ids
-    tail = sum(start >= text for start, _ in offsets)
-    return ids[: max(room - tail, 0)] + ids[len(ids) - tail :]

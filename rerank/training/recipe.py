@@ -1,10 +1,10 @@
-"""Train a neural ranker on graded lists: batches, losses and the dev value, for a training loop."""
+"""Train a ranker on graded lists: batches, losses and the dev value, for a training loop."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -15,17 +15,37 @@ from .lists import batches_per_epoch, epoch_batches
 from .losses import LOSSES, MARGIN_MSE, margin_mse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 
     from torch import Tensor, nn
 
-    from ...core.records import Float32Array, Int64Array
-    from ..neural.scorer import Scorer
+    from ...core.records import Float32Array, Int64Array, Passage
     from .lists import GradedList
     from .losses import Loss
 
     DevValue = Callable[[Sequence[Float32Array]], float]
     """Scores of the dev lists' candidates to a measure, higher is better."""
+
+
+class Scorer(Protocol):
+    """A model that scores pairs of texts that it has read before, with gradients or without."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    def read_queries(self, texts: Sequence[str]) -> Sequence[Sized]:
+        """As the model reads them, each as long as it has tokens."""
+        ...
+
+    def read_passages(self, passages: Sequence[Passage]) -> Sequence[Sized]: ...
+
+    def __call__(self, queries: Any, passages: Any, asked: Int64Array) -> Tensor:
+        """[passages] float32; passage i is to answer query ``asked[i]``."""
+        ...
+
+    def score(self, batch: Sequence[Candidates]) -> list[Float32Array]:
+        """As a reranker does, without gradients."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import re
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tamis.rerank.neural.scorer import Scorer
@@ -60,11 +64,10 @@ def tiny_cross(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _save(tmp_path_factory.mktemp("models") / "tiny")
 
 
-def _save_t5(folder: Path, *, tied: bool = False, room: int = 40) -> Path:
-    """Two layers each side, 32 wide, random; words are one piece, all else is spelled."""
-    import torch
+def _pieces_tokenizer(room: int) -> tuple[Any, int]:
+    """Words are one piece, all else is spelled; and how many pieces there are."""
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+    from transformers import PreTrainedTokenizerFast
 
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     pieces += [(f"▁{word}", -2.0) for word in _T5_WORDS.split()]
@@ -72,8 +75,18 @@ def _save_t5(folder: Path, *, tied: bool = False, room: int = 40) -> Path:
     rust = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
     rust.pre_tokenizer = pre_tokenizers.Metaspace()
     special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    made = PreTrainedTokenizerFast(tokenizer_object=rust, model_max_length=room, **special)
+    return made, len(pieces)
+
+
+def _save_t5(folder: Path, *, tied: bool = False, room: int = 40) -> Path:
+    """Two layers each side, 32 wide, random; words are one piece, all else is spelled."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    tokenizer, vocabulary = _pieces_tokenizer(room)
     config = T5Config(
-        vocab_size=len(pieces),
+        vocab_size=vocabulary,
         d_model=32,
         d_kv=8,
         d_ff=64,
@@ -90,9 +103,7 @@ def _save_t5(folder: Path, *, tied: bool = False, room: int = 40) -> Path:
         model = T5ForConditionalGeneration(config).eval()
     folder.mkdir(parents=True)
     model.save_pretrained(folder)
-    PreTrainedTokenizerFast(
-        tokenizer_object=rust, model_max_length=room, **special
-    ).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 
@@ -105,6 +116,91 @@ def save_t5() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _save_t5(tmp_path_factory.mktemp("t5") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A causal model of two layers, 32 wide, random, that reads 60 tokens."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    tokenizer, vocabulary = _pieces_tokenizer(60)
+    config = GPT2Config(
+        vocab_size=vocabulary,
+        n_positions=60,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        bos_token_id=1,
+        eos_token_id=1,
+        initializer_range=0.5,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(9)
+        model = GPT2LMHeadModel(config).eval()
+    folder = tmp_path_factory.mktemp("gpt2") / "causal"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+class StubEndpoint:
+    """An OpenAI-compatible server in a thread. ``reply`` turns a request's body into a status and
+    a body, or into the text of an answer; ``seen`` are the bodies and headers that came."""
+
+    def __init__(self) -> None:
+        self.reply: Callable[[dict[str, Any]], str | tuple[int, Any]] = in_order_of_length
+        self.headers: dict[str, str] = {}
+        self.seen: list[tuple[str, dict[str, Any], dict[str, str]]] = []
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                stub.seen.append((self.path, body, dict(self.headers)))
+                found = stub.reply(body)
+                if isinstance(found, str):
+                    found = 200, {"choices": [{"message": {"content": found}}]}
+                raw = found[1] if isinstance(found[1], bytes) else json.dumps(found[1]).encode()
+                self.send_response(found[0])
+                for name, value in stub.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(raw)))
+                self.end_headers()
+                self.wfile.write(raw)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def passages_shown(body: dict[str, Any]) -> list[str]:
+    """What stands after [1], [2], ... in a request."""
+    return re.findall(r"^\[\d+\] ?(.*)$", body["messages"][-1]["content"], re.MULTILINE)
+
+
+def in_order_of_length(body: dict[str, Any]) -> str:
+    """The longest first; equal lengths by text."""
+    texts = passages_shown(body)
+    order = sorted(range(len(texts)), key=lambda place: (-len(texts[place]), texts[place]))
+    return " > ".join(f"[{place + 1}]" for place in order)
+
+
+@pytest.fixture
+def stub_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubEndpoint]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    stub = StubEndpoint()
+    yield stub
+    stub.close()
 
 
 def small_options(model: str) -> dict[str, int]:

@@ -82,12 +82,70 @@ def test_a_long_passage_is_cut_and_the_query_stays(tiny_cross: Path) -> None:
     )
 
 
-def test_an_endless_query_leaves_half_of_the_room(tiny_cross: Path) -> None:
+def test_an_endless_query_leaves_an_eighth_of_the_room(
+    tiny_cross: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     reranker = CrossReranker(model=tiny_cross)
-    scores = reranker.score([candidates("flea " * 500, ["cat", "dog", "bread recipe " * 90])])[0]
-    expected = oracle(tiny_cross, [("flea " * 24, "cat"), ("flea " * 24, "dog")])
-    np.testing.assert_allclose(scores[:2], expected, rtol=0, atol=1e-5)
-    assert np.isfinite(scores).all()
+    given = candidates("flea " * 500, ["cat", "dog", "bread recipe " * 90])
+    scores = reranker.score([given, given])[0]
+    kept = "flea " * 40  # of 48 - 3, five are the passage's
+    pairs = [(kept, "cat"), (kept, "dog"), (kept, "bread recipe " * 2 + "bread")]
+    np.testing.assert_allclose(scores, oracle(tiny_cross, pairs), rtol=0, atol=1e-5)
+    told = [record.message for record in caplog.records if "leaves no room" in record.message]
+    assert told == ["a query of 500 tokens leaves no room for a passage: its first 40 are read"]
+
+
+def test_of_two_classes_the_log_odds_of_the_second(
+    tmp_path: Path, save_cross_encoder: Callable[..., Path]
+) -> None:
+    folder = save_cross_encoder(tmp_path / "monobert", labels=2)
+    found = CrossReranker(model=folder).score([candidates(QUESTION, TEXTS)])[0]
+    both = oracle(folder, [(QUESTION, text) for text in TEXTS])
+    assert both.shape == (len(TEXTS), 2)
+    np.testing.assert_allclose(found, both[:, 1] - both[:, 0], rtol=0, atol=1e-5)
+
+
+def test_a_body_without_a_head_is_refused(tiny_cross: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_cross, tmp_path / "body"))
+    settings = json.loads((folder / "config.json").read_text("utf-8"))
+    settings["architectures"] = ["BertModel"]
+    (folder / "config.json").write_text(json.dumps(settings), "utf-8")
+    with pytest.raises(BadData, match=r"BertModel and has no head.*ForSequenceClassification"):
+        CrossReranker(model=folder).score([candidates("cat", ["dog"])])
+
+
+def test_windows_find_what_the_cut_would_lose(tiny_cross: Path) -> None:
+    """The best text of several is put at the end of a long passage."""
+    plain = CrossReranker(model=tiny_cross)
+    filler, other = "wind in the sea", "flea dog days"
+    found = plain.score([candidates(QUESTION, [filler, other])])[0]
+    needle, hay = (filler, other) if found[0] > found[1] else (other, filler)
+    passage = f"{hay} " * 30 + needle
+    size = len(needle.split())
+    every = CrossReranker(model=tiny_cross, words=size, stride=1)
+    first = CrossReranker(model=tiny_cross, words=size, stride=1, combine="first")
+    best = every.score([candidates(QUESTION, [passage])])[0][0]
+    assert best >= plain.score([candidates(QUESTION, [needle])])[0][0] - 1e-5
+    beginning = plain.score([candidates(QUESTION, [" ".join(passage.split()[:size])])])[0][0]
+    blind = first.score([candidates(QUESTION, [passage])])[0][0]
+    assert blind == pytest.approx(beginning, abs=1e-5)
+    assert best > blind + 1e-3
+    cut = plain.score([candidates(QUESTION, [passage, f"{hay} " * 30])])[0]
+    assert cut[0] == pytest.approx(cut[1], abs=1e-5), "without windows the end is not seen"
+
+
+def test_windows_make_another_fingerprint(tiny_cross: Path) -> None:
+    marks = {
+        CrossReranker(model=tiny_cross).fingerprint,
+        CrossReranker(model=tiny_cross, words=9).fingerprint,
+        CrossReranker(model=tiny_cross, words=9, stride=9).fingerprint,
+        CrossReranker(model=tiny_cross, words=9, combine="sum").fingerprint,
+    }
+    assert len(marks) == 4
+    assert (
+        CrossReranker(model=tiny_cross, words=9, stride=4).fingerprint
+        == CrossReranker(model=tiny_cross, words=9).fingerprint
+    )
 
 
 def test_nothing_is_loaded_before_the_first_score(tmp_path: Path) -> None:
@@ -132,7 +190,7 @@ def test_a_classifier_of_three_is_refused(
     tmp_path: Path, save_cross_encoder: Callable[..., Path]
 ) -> None:
     folder = save_cross_encoder(tmp_path / "nli", labels=3)
-    with pytest.raises(BadData, match="3 scores a pair; expected one"):
+    with pytest.raises(BadData, match="3 scores a pair; expected one or two"):
         CrossReranker(model=folder).score([candidates("cat", ["dog"])])
 
 
