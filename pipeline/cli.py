@@ -20,6 +20,7 @@ from .commands.eval import evaluate
 from .commands.export import export
 from .commands.info import info
 from .commands.quality import quality
+from .commands.robustness import robustness
 from .commands.search import search
 from .commands.train import train
 from .commands.tune_cold import tune_cold
@@ -44,6 +45,7 @@ app.command("tune-cold")(tune_cold)
 app.command("export")(export)
 app.command("demo")(demo)
 app.add_typer(train, name="train")
+app.add_typer(robustness, name="robustness")
 
 
 def _version(wanted: bool) -> None:
