@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ...encoders.quality.stop_words import STOP_WORDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,10 +31,10 @@ def prepend(query: str, text: str, times: int) -> str:
 
 
 def stuff(query: str, text: str, times: int) -> str:
-    """Behind the text each word of the query, so often; small words are left out if others are
+    """Behind the text each word of the query, so often; function words are left out if others are
     there."""
     words = _WORD.findall(query.lower())
-    chosen = [word for word in words if word not in _SMALL] or words
+    chosen = [word for word in words if word not in STOP_WORDS] or words
     return " ".join([text, *(word for word in dict.fromkeys(chosen) for _ in range(times))])
 
 
