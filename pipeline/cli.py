@@ -17,6 +17,7 @@ from .commands.check import check
 from .commands.compare import compare
 from .commands.demo import demo
 from .commands.eval import evaluate
+from .commands.explain import explain
 from .commands.export import export
 from .commands.info import info
 from .commands.quality import quality
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command("build")(build)
 app.command("search")(search)
 app.command("calibrate")(calibrate)
+app.command("explain")(explain)
 app.command("eval")(evaluate)
 app.command("quality")(quality)
 app.command("compare")(compare)
