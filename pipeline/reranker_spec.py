@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 JUDGED = "judged"
+_PASSAGE_PIECES = 256
 _KINDS = {"loss": str, "seed": int, "threads": int}
 _KNOWN = (*_KINDS, "model", "data", "dev", "schedule")
 
@@ -30,7 +31,7 @@ class ModelTable:
     encoder: str = "tamis-small"
     title: bool = True
     query_pieces: int = 32
-    passage_pieces: int = 256
+    passage_pieces: int = _PASSAGE_PIECES
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -129,11 +130,18 @@ def reranker_spec_of(body: Mapping[str, Any], source: str, base: Path) -> Rerank
 
 def _check(spec: RerankerSpec) -> None:
     """What one table says against another, and whether the files are there."""
+    from ..rerank.hypencoder.kind import KIND as HYPENCODER
+    from ..rerank.hypencoder.spec import read_options as read_hypencoder_options
     from ..rerank.neural.spec import MODELS, read_options
     from ..rerank.training.losses import LOSSES, MARGIN_MSE
 
-    one_of(f"{spec.source} [model] name", spec.model.name, tuple(MODELS))
-    read_options(spec.model.name, spec.model.options, f"{spec.source} [model.options]")
+    one_of(f"{spec.source} [model] name", spec.model.name, (*MODELS, HYPENCODER))
+    where = f"{spec.source} [model.options]"
+    if spec.model.name == HYPENCODER:
+        read_hypencoder_options(spec.model.options, where)
+        _check_whole_passages(spec)
+    else:
+        read_options(spec.model.name, spec.model.options, where)
     one_of(f"{spec.source}: loss", spec.loss, (*LOSSES, MARGIN_MSE))
     at_least(f"{spec.source}: seed", spec.seed, 0)
     if (spec.loss == MARGIN_MSE) != bool(spec.data.teacher):
@@ -150,4 +158,13 @@ def _check(spec: RerankerSpec) -> None:
         raise MissingResource(
             f"{spec.source} [data]: {spec.path(spec.data.candidates)} is no index folder; build "
             f"one with tamis build, or write candidates = {JUDGED!r}"
+        )
+
+
+def _check_whole_passages(spec: RerankerSpec) -> None:
+    """A hypencoder reads the vectors that an index keeps, of title and text."""
+    if not spec.model.title or spec.model.passage_pieces != _PASSAGE_PIECES:
+        raise BadArguments(
+            f"{spec.source} [model]: {spec.model.name} reads the vectors of whole passages, as an "
+            f"index keeps them; leave title and passage_pieces out"
         )

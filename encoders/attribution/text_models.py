@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 
 
 class TextModelTokens:
-    """A token begins as its row of the token table; a text that says nothing is rows of zeros.
+    """A token begins as its row of the token table.
 
-    A folded student's weight of a word piece stays what it is along the walk.
+    A text that says nothing is rows of zeros to a folded student, whose weight of a word piece
+    stays what it is along the walk. Other recurrent encoders normalise what they read, so that at
+    zero their vectors jump: there it is the row of piece 0 again and again, which is the padding
+    in BERT's vocabularies.
     """
 
     cosine = True
@@ -45,12 +48,11 @@ class TextModelTokens:
         packed = self._pieces.pack([text], prefix, self._card.max_length)
         device = next(self._model.parameters()).device
         ids = torch.from_numpy(packed.ids).long().to(device)
-        inputs, pooled = self._table(ids)
-        return TokenInputs(
-            tuple(self._pieces.written(packed.ids)), inputs, torch.zeros_like(inputs), pooled
-        )
+        tokens = tuple(self._pieces.written(packed.ids))
+        return TokenInputs(tokens, *self._inputs(ids))
 
-    def _table(self, ids: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    def _inputs(self, ids: Tensor) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+        """Inputs, reference, and what pools them."""
         model = self._model
         if isinstance(model, FoldedModel):
             weights = model.weight.detach()[ids]
@@ -62,11 +64,13 @@ class TextModelTokens:
                 repeated = weights.repeat(len(inputs))
                 return model.means_of(flat, repeated, place, packed, packed)
 
-            return model.embedding.detach()[ids], folded
+            inputs = model.embedding.detach()[ids]
+            return inputs, torch.zeros_like(inputs), folded
         assert isinstance(model, RecurrentModel), "there are two kinds"
 
         def recurrent(inputs: Tensor) -> Tensor:
             packed = pack_lengths([inputs.shape[1]] * len(inputs), inputs.device)
             return model.pooled(inputs.flatten(0, 1), packed)
 
-        return model.embedding.weight.detach()[ids], recurrent
+        table = model.embedding.weight.detach()
+        return table[ids], table[:1].expand(len(ids), -1), recurrent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -19,13 +19,30 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from ...core.records import Float32Array, Int64Array
-    from ..neural.scorer import Scorer
+    from ...core.records import Float32Array, Int64Array, Passage
     from .lists import GradedList
     from .losses import Loss
 
     DevValue = Callable[[Sequence[Float32Array]], float]
     """Scores of the dev lists' candidates to a measure, higher is better."""
+
+
+class LearningScorer(Protocol):
+    """A model with what it reads by: texts to arrays, whose lengths are what they cost, and arrays
+    to scores that have gradients."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    def read_queries(self, texts: Sequence[str]) -> list[Any]: ...
+
+    def read_passages(self, passages: Sequence[Passage]) -> list[Any]: ...
+
+    def score(self, batch: Sequence[Candidates]) -> list[Float32Array]: ...
+
+    def __call__(
+        self, queries: Sequence[Any], passages: Sequence[Any], asked: Int64Array
+    ) -> Tensor: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +69,7 @@ class RankingRecipe:
 
     def __init__(
         self,
-        scorer: Scorer,
+        scorer: LearningScorer,
         lists: Sequence[GradedList],
         *,
         loss: str,

@@ -79,7 +79,7 @@ def test_each_pair_is_the_product_of_full_jacobians(encoder: Encoder) -> None:
     expected = jacobian(asked, 64) @ jacobian(told, 64).T / (norms[0] * norms[1])
     found = attribute(model, query, passage, points=32)
     scale = float(expected.abs().max())
-    np.testing.assert_allclose(found.matrix, expected.numpy(), rtol=0, atol=2e-3 * scale)
+    np.testing.assert_allclose(found.matrix, expected.numpy(), rtol=0, atol=1e-2 * scale)
 
 
 def test_a_bag_of_tokens_gets_the_products_of_its_tokens() -> None:
@@ -108,7 +108,7 @@ def test_the_same_word_on_both_sides_is_strongest() -> None:
 
 def test_special_tokens_of_a_transformer_bring_nothing(teacher_folder: Path) -> None:
     found = attribute(explainable(TransformerEncoder(teacher_folder)), "cat", "flea wind")
-    special = [token.startswith("[") and token != "[UNK]" for token in found.passage_tokens]
+    special = [piece in ("[CLS]", "[SEP]") for piece in found.passage_tokens]
     assert sum(special) == 2
     assert not found.matrix[:, special].any()
 
