@@ -21,15 +21,9 @@ from tamis.pipeline.robustness.targets import attacked, choose_targets
 if TYPE_CHECKING:
     from pathlib import Path
 
-WORDS = ["flea", "cat", "dog", "bread", "sea", "wind", "bell", "tower"] + [
-    "salt",
-    "water",
-    "glass",
-    "stone",
-    "road",
-    "ship",
-    "moon",
-]
+WORDS = np.array(
+    ["flea", "cat", "dog", "bread", "sea", "wind", "bell", "tower", "salt", "water", "glass"]
+)
 QUERIES = [Query("q1", "flea cat moon"), Query("q2", "the salt of the sea"), Query("q3", "tower")]
 JUDGMENTS = {"q1": {"p0": 1, "p1": 0}, "q2": {"p2": 2}, "q3": {"p3": 1}, "q4": {"p4": 0}}
 

@@ -14,6 +14,7 @@ from tamis.core.protocols import Candidates, Fingerprinted
 from tamis.core.records import Passage, Query, Ranking
 from tamis.pipeline.components import token_encoder
 from tamis.rerank.cross import CrossReranker
+from tamis.rerank.hypencoder.reranker import HypencoderReranker
 from tamis.rerank.lambdamart import LambdamartReranker
 from tamis.rerank.maxsim import MaxsimReranker
 from tamis.rerank.monot5 import MonoT5Reranker
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from tamis.core.protocols import Reranker
     from tamis.pipeline.opening import Index
+    from tamis.rerank.hypencoder.scorer import HypencoderScorer
     from tamis.rerank.neural.scorer import Scorer
 
 TEXTS = [
@@ -46,16 +48,21 @@ QUERIES = [
 TOLERANCE = 1e-5
 
 
-@pytest.fixture(params=["cross", "lambdamart", "maxsim", "monot5", *MODELS])
+@pytest.fixture(params=["cross", "lambdamart", "maxsim", "monot5", "hypencoder", *MODELS])
 def make(
     request: pytest.FixtureRequest,
     tiny_cross: Path,
     tiny_t5: Path,
     neural_scorer: Callable[..., Scorer],
+    hypencoder_scorer: Callable[..., HypencoderScorer],
 ) -> Callable[..., Reranker]:
     """keep -> a reranker."""
     if request.param == "cross":
         return lambda keep=100: CrossReranker(model=tiny_cross, keep=keep)
+    if request.param == "hypencoder":
+        return lambda keep=100: HypencoderReranker(
+            hypencoder_scorer(), name="hypencoder", keep=keep
+        )
     if request.param in MODELS:
         scorer = neural_scorer(request.param)
         return lambda keep=100: NeuralReranker(scorer, name=request.param, keep=keep)
