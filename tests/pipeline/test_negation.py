@@ -171,7 +171,7 @@ class TestFiles:
 
     def test_another_ending_or_no_file_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "pairs.xml").write_text("x")
-        with pytest.raises(BadArguments, match="expected .jsonl"):
+        with pytest.raises(BadArguments, match=r"expected \.jsonl"):
             read_pairs(tmp_path / "pairs.xml")
         with pytest.raises(MissingResource, match="not there"):
             read_pairs(tmp_path / "none.tsv")

@@ -115,6 +115,7 @@ def small_options(model: str) -> dict[str, int]:
         "mv-lstm": {"width": 16, "strongest": 5, "hidden": 8},
         "recurrent": {"width": 32, "layers": 1},
         "tk": {"width": 16, "layers": 1, "heads": 2, "hidden": 16},
+        "tkl": {"width": 16, "layers": 1, "heads": 2, "hidden": 16, "chunk": 5, "window": 4},
     }.get(model, {})
 
 
