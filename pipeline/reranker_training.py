@@ -113,7 +113,7 @@ def _untrained(table: ModelTable, reads: Words | BothEncoder) -> Scorer | Hypenc
 
     if not isinstance(reads, Words):
         own = HypencoderSpec(
-            encoder=table.encoder,
+            encoder=reads.card.name,  # a folder's is its whole path
             fingerprint=reads.card.fingerprint,
             dim=reads.card.dim,
             query_pieces=table.query_pieces,

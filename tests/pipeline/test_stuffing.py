@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 import tamis
 from tamis.core.errors import BadArguments, BadData
+from tamis.core.protocols import QualityCard
 from tamis.core.records import Query
 from tamis.pipeline.cli import app
 from tamis.pipeline.opening import open_index
@@ -40,6 +42,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "corpus.jsonl").write_text("\n".join(lines))
     tamis.build(home / "corpus.jsonl", home / "idx", encoder="hashing")
     return home
+
+
+class Short:
+    """The shorter a passage, the better."""
+
+    card = QualityCard("short", "short")
+
+    def score(self, texts: list[str]) -> np.ndarray:
+        return np.array([-len(text) for text in texts], np.float32)
 
 
 class TestAttacks:
@@ -99,7 +110,7 @@ class TestStuffing:
         self, folder: Path, tmp_path: Path
     ) -> None:
         """Dense scores do not depend on the collection: rebuild it for each attack, and search."""
-        options = {"sample": 2, "ranks": (11, 40), "seed": 0}
+        options = {"sample": 3, "ranks": (1, 30), "seed": 0}
         found = stuffing(folder / "idx", ["dense"], QUERIES, JUDGMENTS, times=1, **options)  # type: ignore[arg-type]
         index = open_index(folder / "idx")
         targets = choose_targets(index, QUERIES, JUDGMENTS, **options)  # type: ignore[arg-type]
@@ -122,6 +133,7 @@ class TestStuffing:
                 before.append(ids.index(target.passage.id) + 1)
             low = [place for place, rank in enumerate(before) if rank > 10]
             assert each.attack == name
+            assert 0 < len(low) < len(targets), "one was among the best already: it does not count"
             assert each.success.trials == len(low)
             assert each.success.count == sum(after[place] <= 10 for place in low)
             assert each.after == np.median([after[place] for place in low])
@@ -150,14 +162,6 @@ class TestStuffing:
     def test_what_is_pruned_does_no_damage(self, folder: Path) -> None:
         """Shortest first: a negated length prunes every passage that grew."""
 
-        class Short:
-            from tamis.core.protocols import QualityCard
-
-            card = QualityCard("short", "short")
-
-            def score(self, texts: list[str]) -> np.ndarray:
-                return np.array([-len(text) for text in texts], np.float32)
-
         found = stuffing(
             folder / "idx",
             ["lexical"],
@@ -171,6 +175,21 @@ class TestStuffing:
         assert found.defence.pruned.all()
         assert all(each.defended is not None and each.defended.count == 0 for each in found.damage)
         assert any(each.success.count for each in found.damage)
+
+    @pytest.mark.parametrize("keep", [0.2, 0.5, 0.75, 1.0])
+    def test_the_cut_keeps_its_share_of_the_collection(self, folder: Path, keep: float) -> None:
+        texts = [json.loads(line)["text"] for line in (folder / "corpus.jsonl").open()]
+        least = sorted((-len(text) for text in texts), reverse=True)[math.ceil(keep * 60) - 1]
+        index = open_index(folder / "idx")
+        targets = choose_targets(index, QUERIES, JUDGMENTS, sample=3, ranks=(1, 60), seed=4)
+        expected = sum(-len(each.passage.text) < least for each in targets)
+        options = {"sample": 3, "ranks": (1, 60), "seed": 4, "keep": keep}
+        found = stuffing(
+            folder / "idx", ["lexical"], QUERIES, JUDGMENTS, quality=Short(), **options
+        )  # type: ignore[arg-type]
+        assert found.defence is not None
+        assert found.defence.untouched.count == expected
+        assert found.defence.untouched.trials == 3
 
     @pytest.mark.parametrize(
         ("changes", "said"),
