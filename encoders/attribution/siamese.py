@@ -142,16 +142,18 @@ def _slopes(text: TokenInputs, points: int) -> Tensor:
     number, width = way.shape
     alone = torch.zeros(number, number, width, device=way.device)
     alone[range(number), range(number)] = _STEP * way  # one token moves, the others stay
-    total = 0
+    total = torch.zeros(())
     at_once = max(1, _AT_ONCE // number)
     with torch.no_grad():
         for place, weight in _walk(points):
             here = text.reference + place * way
             moved = torch.cat([here + alone, here - alone])
-            values = torch.cat([text.pooled(part) for part in moved.split(at_once)])
-            total = total + weight * (values[:number] - values[number:]) / (2 * _STEP)
-    slopes: Tensor = total
-    return slopes
+            parts = torch.split(moved, at_once)  # type: ignore[no-untyped-call]
+            values = torch.cat([text.pooled(part) for part in parts])
+            total = total.to(values.device) + weight * (values[:number] - values[number:]) / (
+                2 * _STEP
+            )
+    return total
 
 
 def _matrix(text: TokenInputs, slopes: Tensor, points: int) -> Tensor:

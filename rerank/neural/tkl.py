@@ -135,7 +135,8 @@ class Tkl(Tk):
         known = torch.stack([weights, full[:, None].expand_as(weights)], 3)
         a, p, c = self.saturation(known)[..., None, :].unbind(4)
         saturated = (1 + a) * sums.clamp(min=_LEAST).pow(torch.sigmoid(p)) - c
-        return (saturated * self.gate(asked)[:, :, None, None]).sum(1) * _SCALE
+        summed: Tensor = (saturated * self.gate(asked)[:, :, None, None]).sum(1) * _SCALE
+        return summed
 
     def _of_the_best(self, windows: Tensor, there: Tensor) -> Tensor:
         """[n]: the best windows that do not overlap, and their neighbours, weighted."""
