@@ -59,6 +59,7 @@ class TransformerEncoder(Encoder):
         trust_remote_code: bool = False,
     ) -> None:
         self._precision = precision
+        self._trusted = trust_remote_code
         self._model, self._folder = _load(str(model), device, trust_remote_code)
         if device == "cpu" and precision == "fp32":
             self._pack()
@@ -118,6 +119,30 @@ class TransformerEncoder(Encoder):
         lengths = np.array([len(own) for own in each], np.int64)
         vectors = np.concatenate(each or [empty])
         return TokenVectors(unit_rows(vectors), lengths)
+
+    @property
+    def reads_plainly(self) -> bool:
+        """Whether texts go through a fast tokenizer straight into a transformer."""
+        return self._tokenizer is not None
+
+    @property
+    def padding(self) -> int:
+        """The padding token's id."""
+        return int(self._tokenizer.pad_token_id)
+
+    @property
+    def model_inputs(self) -> Sequence[str]:
+        """What the transformer reads beside ids, by name."""
+        names: Sequence[str] = self._tokenizer.model_input_names
+        return names
+
+    def tokenized(self, text: str, role: Role) -> Any:
+        """The Rust encoding of one text, prefix and special tokens in it, cut as always."""
+        return self._tokenize([text], role)[0][0]
+
+    def unpacked(self) -> Any:
+        """Another copy of the model that takes gradients; the encoder's own may not."""
+        return _load(str(self._folder), self._device, self._trusted)[0]
 
     def _pack(self) -> None:
         """Lay weights out for inference: the model can no longer be trained or saved."""

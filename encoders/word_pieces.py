@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from ..core.records import Int32Array
+
 _CHUNK = 4096  # texts that are tokenised together, while the model works on the chunk before
 
 
@@ -71,6 +73,10 @@ class WordPieces:
         ids = np.fromiter(tokens, np.int32, int(counts.sum(dtype=np.int64)))
         bounds = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         return PackedTexts(ids, bounds, counts).cut(max_length)
+
+    def written(self, ids: Int32Array) -> list[str]:
+        """Each piece as the tokenizer spells it."""
+        return [str(self._tokenizer.id_to_token(int(number))) for number in ids]
 
     def pack_ahead(
         self, texts: Sequence[str], prefix: str = "", max_length: int = 0

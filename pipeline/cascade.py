@@ -136,7 +136,7 @@ class Cascade:
                     yield failure
         for stage in self.rerank:
             try:
-                rerankers.append(stage.load(device))
+                rerankers.append(index.lending(stage.load(device)))
             except TamisError as failure:
                 yield failure
 

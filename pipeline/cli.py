@@ -17,9 +17,11 @@ from .commands.check import check
 from .commands.compare import compare
 from .commands.demo import demo
 from .commands.eval import evaluate
+from .commands.explain import explain
 from .commands.export import export
 from .commands.info import info
 from .commands.quality import quality
+from .commands.robustness import robustness
 from .commands.search import search
 from .commands.train import train
 from .commands.tune_cold import tune_cold
@@ -35,6 +37,7 @@ app = typer.Typer(
 app.command("build")(build)
 app.command("search")(search)
 app.command("calibrate")(calibrate)
+app.command("explain")(explain)
 app.command("eval")(evaluate)
 app.command("quality")(quality)
 app.command("compare")(compare)
@@ -44,6 +47,7 @@ app.command("tune-cold")(tune_cold)
 app.command("export")(export)
 app.command("demo")(demo)
 app.add_typer(train, name="train")
+app.add_typer(robustness, name="robustness")
 
 
 def _version(wanted: bool) -> None:

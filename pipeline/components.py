@@ -12,6 +12,7 @@ from ..core.errors import BadArguments, MissingResource, UnknownComponent
 from ..core.protocols import TokenEncoder
 from ..encoders.recurrent.kinds import kind_of
 from ..encoders.recurrent.kinds import load_encoder as load_own
+from ..rerank.hypencoder.kind import is_hypencoder
 from ..rerank.neural.kind import is_neural
 
 if TYPE_CHECKING:
@@ -170,6 +171,10 @@ def reranker_factory(name: str) -> Callable[..., Reranker]:
         from ..rerank.neural.reranker import NeuralReranker
 
         return partial(NeuralReranker.load, name, WordPieces)
+    if is_hypencoder(Path(name)):
+        from ..rerank.hypencoder.reranker import HypencoderReranker
+
+        return partial(HypencoderReranker.load, name, token_encoder)
     if not Path(name).is_dir():
         _hub_name("reranker", name)
     cross: Callable[..., Reranker] = registry.load("reranker", "cross")

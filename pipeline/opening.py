@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..core.manifest import Manifest
     from ..core.protocols import Encoder, EncoderCard, Reranker
-    from ..core.records import Hit
+    from ..core.records import Float32Array, Hit, Int64Array
     from ..index.passages import Passages
     from .cold.tier import ColdTier
 
@@ -160,6 +160,26 @@ class Index:
 
     def lexical(self, k: int = FIRST_STAGE) -> LexicalRetriever:
         return LexicalRetriever(self.folder.lexical, self.passages, k)
+
+    def lending(self, reranker: Reranker) -> Reranker:
+        """The same reranker, taking vectors of passages from here if it reads such vectors.
+
+        Only a hypencoder of this index's passage encoder does. What the cold tier holds is encoded
+        when it is asked for, with all the candidates beside it.
+        """
+        manifest = self.folder.manifest
+        reads = getattr(reranker, "reads", None)
+        if manifest is None or reads != manifest.passage_encoder.fingerprint:
+            return reranker
+        from ..rerank.hypencoder.reranker import HypencoderReranker
+
+        return (
+            reranker.over(self._vectors) if isinstance(reranker, HypencoderReranker) else reranker
+        )
+
+    def _vectors(self, rows: Int64Array) -> Float32Array | None:
+        """Of the hot tier's rows, as it stores them; None when one is not among them."""
+        return self.folder.dense.reconstruct(rows) if (rows < len(self)).all() else None
 
     def cold(self, when: When = "auto") -> ColdTier | None:
         """The cold tier for a ``Search``; None for "never", and for "auto" where there is none.

@@ -20,6 +20,7 @@ JUDGED = "judged"
 CROSS = "cross"
 NEURAL = "neural"
 _CROSS_RATE = 2e-5
+_PASSAGE_PIECES = 256
 _KINDS = {"loss": str, "seed": int, "threads": int}
 _KNOWN = (*_KINDS, "model", "data", "dev", "schedule")
 
@@ -34,7 +35,7 @@ class ModelTable:
     encoder: str = "tamis-small"
     title: bool = True
     query_pieces: int = 32
-    passage_pieces: int = 256
+    passage_pieces: int = _PASSAGE_PIECES
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -172,12 +173,19 @@ def _schedule(body: Any, source: str, transformer: bool) -> ScheduleSpec:
 
 def _check(spec: RerankerSpec) -> None:
     """What one table says against another, and whether the files are there."""
+    from ..rerank.hypencoder.kind import KIND as HYPENCODER
+    from ..rerank.hypencoder.spec import read_options as read_hypencoder_options
     from ..rerank.neural.spec import MODELS, read_options
     from ..rerank.training.losses import LOSSES, MARGIN_MSE
 
     if isinstance(spec.model, ModelTable):
-        one_of(f"{spec.source} [model] name", spec.model.name, tuple(MODELS))
-        read_options(spec.model.name, spec.model.options, f"{spec.source} [model.options]")
+        table, where = spec.model, f"{spec.source} [model.options]"
+        one_of(f"{spec.source} [model] name", table.name, (*MODELS, HYPENCODER))
+        if table.name == HYPENCODER:
+            read_hypencoder_options(table.options, where)
+            _check_whole_passages(table, spec.source)
+        else:
+            read_options(table.name, table.options, where)
     one_of(f"{spec.source}: loss", spec.loss, (*LOSSES, MARGIN_MSE))
     at_least(f"{spec.source}: seed", spec.seed, 0)
     if (spec.loss == MARGIN_MSE) != bool(spec.data.teacher):
@@ -194,4 +202,13 @@ def _check(spec: RerankerSpec) -> None:
         raise MissingResource(
             f"{spec.source} [data]: {spec.path(spec.data.candidates)} is no index folder; build "
             f"one with tamis build, or write candidates = {JUDGED!r}"
+        )
+
+
+def _check_whole_passages(table: ModelTable, source: str) -> None:
+    """A hypencoder reads the vectors that an index keeps, of title and text."""
+    if not table.title or table.passage_pieces != _PASSAGE_PIECES:
+        raise BadArguments(
+            f"{source} [model]: {table.name} reads the vectors of whole passages, as an "
+            f"index keeps them; leave title and passage_pieces out"
         )

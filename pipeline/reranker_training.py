@@ -14,8 +14,10 @@ from ..core.qrels import read_qrels
 from ..core.queries import read_queries
 from ..encoders.folded.encoder import FoldedEncoder
 from ..eval.comparison import evaluate_named
+from ..rerank.hypencoder.kind import KIND as HYPENCODER
 from .components import encoder as load_encoder
 from .components import reranker as load_reranker
+from .components import token_encoder
 from .pair_sources import read_passages
 from .reranker_spec import JUDGED, CrossTable, ModelTable, RerankerSpec, read_reranker_spec
 from .training import draw_figure, settle
@@ -26,12 +28,12 @@ if TYPE_CHECKING:
     from ..core.progress import Progress
     from ..core.protocols import Reranker
     from ..core.records import Float32Array, Passage, Query
+    from ..rerank.hypencoder.scorer import BothEncoder, HypencoderScorer
     from ..rerank.neural.scorer import Scorer
     from ..rerank.neural.words import Words
     from ..rerank.training.cross_scorer import CrossScorer
     from ..rerank.training.lists import GradedList, Negatives
-    from ..rerank.training.recipe import DevValue
-    from ..rerank.training.recipe import Scorer as LearningScorer
+    from ..rerank.training.recipe import DevValue, LearningScorer
     from .opening import Mode
 
 
@@ -49,7 +51,6 @@ def train_reranker(
     Relative paths in the spec start at ``data``, by default the spec's folder. BadArguments,
     BadData or MissingResource for a wrong spec, before an encoder is loaded.
     """
-    from ..rerank.neural.model_folder import save
     from ..rerank.training.cross_folder import save_cross
 
     goal = Path(output)
@@ -63,7 +64,7 @@ def train_reranker(
         save_cross(cross, goal, trained_on=trained_on, extra=extra)
     else:
         scorer, trained_on = trained_scorer(read, folder, progress)
-        save(scorer, goal, trained_on=trained_on, extra=extra)
+        _save(scorer, goal, trained_on, extra)
     return load_reranker(str(goal))
 
 
@@ -90,33 +91,20 @@ def trained_cross(spec: RerankerSpec, folder: Path, progress: Progress) -> tuple
 
 def trained_scorer(
     spec: RerankerSpec, folder: Path, progress: Progress, words: Words | None = None
-) -> tuple[Scorer, str]:
+) -> tuple[Scorer | HypencoderScorer, str]:
     """The model at the end of the run, and a sentence about its data; ``folder`` keeps the run.
 
     ``words`` are those of the spec's encoder, where the caller has them already.
     """
     import torch
 
-    from ..rerank.neural.scorer import Scorer
-    from ..rerank.neural.spec import NeuralSpec, build
-
-    settle(spec.threads)
     table = spec.model
     assert isinstance(table, ModelTable)
-    words = words or words_of(table.encoder)
-    described = NeuralSpec(
-        model=table.name,
-        vocabulary=len(words.directions),
-        dim=words.dim,
-        query_pieces=table.query_pieces,
-        passage_pieces=table.passage_pieces,
-        title=table.title,
-        words_of=table.encoder,
-        options=table.options,
-    )
+    settle(spec.threads)
+    reads = words or _read_by(table)
     lists, dev = _lists(spec, progress)
     torch.manual_seed(spec.seed)
-    scorer = Scorer(build(described), words, described)
+    scorer = _untrained(table, reads)
     _teach(scorer, spec, lists, dev, folder, progress)
     return scorer, _trained_on(spec, lists)
 
@@ -153,6 +141,58 @@ def _start_of(spec: RerankerSpec, start: str) -> str:
 
         return str(minilm_folder())
     return spec.path_or_name(start)
+
+
+def _read_by(table: ModelTable) -> Words | BothEncoder:
+    """What turns texts into what the model reads."""
+    if table.name == HYPENCODER:
+        return cast("BothEncoder", token_encoder(table.encoder))
+    return words_of(table.encoder)
+
+
+def _untrained(table: ModelTable, reads: Words | BothEncoder) -> Scorer | HypencoderScorer:
+    """The model with what it reads by, its weights drawn from torch's generator."""
+    from ..rerank.hypencoder import folder as hypencoder
+    from ..rerank.hypencoder.scorer import HypencoderScorer
+    from ..rerank.hypencoder.spec import HypencoderSpec
+    from ..rerank.neural import spec as neural
+    from ..rerank.neural.scorer import Scorer
+    from ..rerank.neural.words import Words
+
+    if not isinstance(reads, Words):
+        own = HypencoderSpec(
+            encoder=reads.card.name,  # a folder's is its whole path
+            fingerprint=reads.card.fingerprint,
+            dim=reads.card.dim,
+            query_pieces=table.query_pieces,
+            options=table.options,
+        )
+        return HypencoderScorer(hypencoder.build(own), reads, own)
+    described = neural.NeuralSpec(
+        model=table.name,
+        vocabulary=len(reads.directions),
+        dim=reads.dim,
+        query_pieces=table.query_pieces,
+        passage_pieces=table.passage_pieces,
+        title=table.title,
+        words_of=table.encoder,
+        options=table.options,
+    )
+    return Scorer(neural.build(described), reads, described)
+
+
+def _save(
+    scorer: Scorer | HypencoderScorer, goal: Path, trained_on: str, extra: Mapping[str, str]
+) -> None:
+    """Each kind in its own form of folder."""
+    from ..rerank.hypencoder import folder as hypencoder
+    from ..rerank.hypencoder.scorer import HypencoderScorer
+    from ..rerank.neural import model_folder as neural
+
+    if isinstance(scorer, HypencoderScorer):
+        hypencoder.save(scorer, goal, trained_on=trained_on, extra=extra)
+    else:
+        neural.save(scorer, goal, trained_on=trained_on, extra=extra)
 
 
 def words_of(name: str) -> Words:

@@ -94,11 +94,18 @@ class FoldedModel(TextModel):
 
         Products with the table are made once for each different word piece of the pack.
         """
-        product = half_product if self.in_bfloat16 else torch.mm
         pieces, place = torch.unique(ids, return_inverse=True)
         embedded = nn.functional.embedding(pieces, self.embedding)
+        return self.means_of(embedded, self.weight[pieces], place, packed, runs)
+
+    def means_of(
+        self, embedded: Tensor, weight: Tensor, place: Tensor, packed: Packed, runs: Packed
+    ) -> Tensor:
+        """``run_means`` from the rows of the token table: embedded [pieces, rank], weight
+        [pieces], and place [tokens], the piece that each token is."""
+        product = half_product if self.in_bfloat16 else torch.mm
         base = embedded if self.base is None else product(embedded, self.base)
-        weighted = base * self.weight[pieces][:, None]
+        weighted = base * weight[:, None]
         means = segment_pool(nn.functional.embedding(place, weighted), runs, "mean")
         states = None
         for layer in self.layers:

@@ -33,12 +33,15 @@ class RecurrentModel(TextModel):
 
     def forward(self, ids: Tensor, packed: Packed) -> Tensor:
         """ids [tokens] int64 to [N, dim] float32 of unit length; an empty text is zero."""
-        weight = self.projection.weight
-        pooled = self.body(self.embedding(ids), packed)
-        vectors = self.projection(pooled.to(weight.dtype)).float()
-        vectors = nn.functional.normalize(vectors, dim=-1)
+        vectors = nn.functional.normalize(self.pooled(self.embedding(ids), packed), dim=-1)
         empty = (packed.cu_seqlens[1:] == packed.cu_seqlens[:-1])[:, None]
         return vectors.masked_fill(empty, 0)
+
+    def pooled(self, embedded: Tensor, packed: Packed) -> Tensor:
+        """embedded [tokens, width] to [N, dim] float32: the vectors before unit length."""
+        pooled = self.body(embedded, packed)
+        vectors: Tensor = self.projection(pooled.to(self.projection.weight.dtype)).float()
+        return vectors
 
 
 def is_whole_body(cell: str) -> bool:

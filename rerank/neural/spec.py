@@ -20,6 +20,7 @@ MODELS = {
     "mv-lstm": "mv_lstm:MvLstm",
     "recurrent": "recurrent:Recurrent",
     "tk": "tk:Tk",
+    "tkl": "tkl:Tkl",
 }
 """Name -> module:Class beside this file; the class's options are ``ClassOptions`` there."""
 

@@ -84,19 +84,23 @@ class Tk(nn.Module):
 
     def contextualised(self, side: Side) -> Tensor:
         """[n, T, dim]."""
-        narrow = self.narrow(side.vectors)
-        context = self.context(
-            narrow + _places(side.mask.shape[1], narrow), src_key_padding_mask=~side.mask
-        )
+        return self.mixed(side.vectors, side.mask)
+
+    def mixed(self, vectors: Tensor, mask: Tensor, first: int = 0) -> Tensor:
+        """[n, T, dim] from vectors [n, T, dim] and mask [n, T], the first piece in place
+        ``first``."""
+        narrow = self.narrow(vectors)
+        places = _places(first, mask.shape[1], narrow)
+        context = self.context(narrow + places, src_key_padding_mask=~mask)
         share = torch.sigmoid(self.share)
-        mixed: Tensor = share * side.vectors + (1 - share) * self.widen(context)
+        mixed: Tensor = share * vectors + (1 - share) * self.widen(context)
         return mixed
 
 
-def _places(length: int, like: Tensor) -> Tensor:
+def _places(first: int, length: int, like: Tensor) -> Tensor:
     """[length, width] sines and cosines of each place (Vaswani et al. 2017)."""
     width = like.shape[2]
     steps = torch.arange(0, width, 2, device=like.device) * (-math.log(10_000) / width)
-    angles = torch.arange(length, device=like.device)[:, None] * steps.exp()
+    angles = torch.arange(first, first + length, device=like.device)[:, None] * steps.exp()
     both = torch.stack([angles.sin(), angles.cos()], 2).flatten(1)
     return both[:, :width]

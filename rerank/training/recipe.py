@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     """Scores of the dev lists' candidates to a measure, higher is better."""
 
 
-class Scorer(Protocol):
-    """A model that scores pairs of texts that it has read before, with gradients or without."""
+class LearningScorer(Protocol):
+    """A model with what it reads by: texts to arrays, whose lengths are what they cost, and arrays
+    to scores that have gradients."""
 
     @property
     def model(self) -> nn.Module: ...
@@ -72,7 +73,7 @@ class RankingRecipe:
 
     def __init__(
         self,
-        scorer: Scorer,
+        scorer: LearningScorer,
         lists: Sequence[GradedList],
         *,
         loss: str,

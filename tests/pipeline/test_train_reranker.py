@@ -17,6 +17,7 @@ from tamis.encoders.folded.encoder import FoldedEncoder, card_of
 from tamis.encoders.folded.spec import FoldedSpec
 from tamis.encoders.folded.untrained import random_weights
 from tamis.encoders.word_pieces import WordPieces
+from tamis.pipeline.cascade import Cascade, RerankStage
 from tamis.pipeline.reranker_spec import reranker_spec_of
 from tamis.pipeline.reranker_training import train_reranker, trained_scorer, words_of
 from tamis.rerank.training.losses import LOSSES
@@ -154,7 +155,7 @@ class KilledAfter(Silent):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("name", ["knrm", "mv-lstm"])
+@pytest.mark.parametrize("name", ["knrm", "mv-lstm", "hypencoder"])
 def test_a_killed_run_goes_on_to_the_same_weights(data: Path, tmp_path: Path, name: str) -> None:
     spec = reranker_spec_of(body(data, name=name), "spec", data)
     whole, _ = trained_scorer(spec, tmp_path / "whole", Silent())
@@ -217,6 +218,26 @@ def test_candidates_of_an_index_and_a_teacher(data: Path, tmp_path: Path) -> Non
     assert [len(each) for each in run] == [20] * 5
 
 
+def test_a_hypencoder_learns_and_reads_what_an_index_keeps(data: Path, tmp_path: Path) -> None:
+    encoder = str(data / "encoder")
+    tamis.build(data / "toy", tmp_path / "idx", encoder=encoder, query_encoder="own")
+    spec = written(data, tmp_path, name="hypencoder")
+    trained = train_reranker(spec, tmp_path / "model", data=data)
+    assert trained.name == "hypencoder (model)"
+    log = (tmp_path / "model.training" / "training.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in log if "loss" in json.loads(line)]
+    assert losses[-1] < losses[0] or len(losses) == 1
+    cascade = Cascade(dense=20, rerank=(RerankStage(str(tmp_path / "model"), keep=10),))
+    index = tamis.open_index(tmp_path / "idx")
+    search = cascade.over(index)
+    assert search.rerank[0] is not trained
+    queries = tamis.read_queries(data / "toy")[:5]
+    kept = search.run(queries)
+    fresh = index.searcher(20, rerank=[tamis.reranker(str(tmp_path / "model"), keep=10)])
+    for one, other in zip(kept, fresh.run(queries), strict=True):
+        np.testing.assert_allclose(one.scores, other.scores, rtol=0, atol=1e-4)
+
+
 def test_the_command_and_a_search_with_its_result(data: Path, tmp_path: Path) -> None:
     from tamis.pipeline.cli import app
 
@@ -239,6 +260,16 @@ WRONG: dict[str, tuple[type[TamisError], str, Callable[[dict[str, Any]], object]
     "a table": (BadData, "known: loss", lambda b: b.update(teacher={})),
     "a model": (BadArguments, "mv-lstm", lambda b: b["model"].update(name="bert")),
     "an option": (BadData, "model.options", lambda b: b["model"].update(options={"colour": 1})),
+    "a hypencoder's option": (
+        BadData,
+        "model.options",
+        lambda b: b["model"].update(name="hypencoder", options={"colour": 1}),
+    ),
+    "a hypencoder without titles": (
+        BadArguments,
+        "whole passages",
+        lambda b: b["model"].update(name="hypencoder", title=False),
+    ),
     "a loss": (BadArguments, "margin-mse", lambda b: b.update(loss="magic")),
     "a seed": (BadArguments, "seed", lambda b: b.update(seed=-1)),
     "a teacher without its loss": (

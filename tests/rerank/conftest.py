@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tamis.rerank.hypencoder.scorer import HypencoderScorer
     from tamis.rerank.neural.scorer import Scorer
     from tamis.rerank.neural.words import Words
 
@@ -210,6 +211,7 @@ def small_options(model: str) -> dict[str, int]:
         "mv-lstm": {"width": 16, "strongest": 5, "hidden": 8},
         "recurrent": {"width": 32, "layers": 1},
         "tk": {"width": 16, "layers": 1, "heads": 2, "hidden": 16},
+        "tkl": {"width": 16, "layers": 1, "heads": 2, "hidden": 16, "chunk": 5, "window": 4},
     }.get(model, {})
 
 
@@ -255,5 +257,32 @@ def neural_scorer(tiny_words: Words) -> Callable[..., Scorer]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(5)
             return Scorer(build(spec).eval(), tiny_words, spec)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def hypencoder_scorer() -> Callable[..., HypencoderScorer]:
+    """(**options) -> an untrained hypencoder over tamis-tiny, its weights far from the start."""
+    import torch
+
+    import tamis
+    from tamis.rerank.hypencoder.folder import build
+    from tamis.rerank.hypencoder.scorer import HypencoderScorer
+    from tamis.rerank.hypencoder.spec import HypencoderSpec
+
+    encoder = tamis.encoder("tamis-tiny")
+
+    def make(**options: object) -> HypencoderScorer:
+        card, small = encoder.card, {"width": 8, "layers": 2, "attention": 8}
+        spec = HypencoderSpec(
+            card.name, card.fingerprint, card.dim, query_pieces=8, options={**small, **options}
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            model = build(spec)
+            for weights in model.parameters():
+                torch.nn.init.normal_(weights, std=0.3)
+        return HypencoderScorer(model.eval(), encoder, spec)  # type: ignore[arg-type]
 
     return make

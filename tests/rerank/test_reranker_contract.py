@@ -15,6 +15,7 @@ from tamis.core.records import Passage, Query, Ranking
 from tamis.encoders.quality.language_model import load_language_model
 from tamis.pipeline.components import token_encoder
 from tamis.rerank.cross import CrossReranker
+from tamis.rerank.hypencoder.reranker import HypencoderReranker
 from tamis.rerank.lambdamart import LambdamartReranker
 from tamis.rerank.likelihood import LikelihoodReranker
 from tamis.rerank.llm import LlmReranker
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from tamis.core.protocols import Reranker
     from tamis.pipeline.opening import Index
+    from tamis.rerank.hypencoder.scorer import HypencoderScorer
     from tamis.rerank.neural.scorer import Scorer
 
 TEXTS = [
@@ -58,6 +60,7 @@ RELATIVE = 3e-7  # a log-likelihood of -146 has neighbours 1.5e-5 away in float3
         "likelihood, causal",
         "likelihood, seq2seq",
         "llm",
+        "hypencoder",
         "maxsim",
         "monot5",
         *MODELS,
@@ -70,6 +73,7 @@ def make(  # noqa: PLR0911
     tiny_gpt2: Path,
     neural_scorer: Callable[..., Scorer],
     stub_endpoint: Any,
+    hypencoder_scorer: Callable[..., HypencoderScorer],
 ) -> Callable[..., Reranker]:
     """keep -> a reranker."""
     if request.param == "cross":
@@ -83,6 +87,10 @@ def make(  # noqa: PLR0911
     if request.param == "llm":
         options = {"model": "stub", "url": stub_endpoint.url, "window": 4, "stride": 2}
         return lambda keep=100: LlmReranker(keep=keep, **options)
+    if request.param == "hypencoder":
+        return lambda keep=100: HypencoderReranker(
+            hypencoder_scorer(), name="hypencoder", keep=keep
+        )
     if request.param in MODELS:
         scorer = neural_scorer(request.param)
         return lambda keep=100: NeuralReranker(scorer, name=request.param, keep=keep)

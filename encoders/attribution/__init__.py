@@ -1,0 +1,1 @@
+"""Which tokens of query and passage make a bi-encoder's score."""

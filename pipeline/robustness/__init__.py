@@ -1,0 +1,1 @@
+"""What a system makes of negated questions and of passages that were written to be found."""
