@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..core.errors import BadData, Mismatch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 _HEADER = {"version": "v4", "num_class": "1", "num_tree_per_iteration": "1"}
@@ -28,8 +28,10 @@ _WHOLE = {"split_feature", "decision_type", "left_child", "right_child", "num_le
 _WHOLE |= {"num_cat", "is_linear", "leaf_count", "internal_count"}
 
 
-def read_forest(path: Path, features: Sequence[str]) -> str:
+def read_forest(path: Path, expected: Callable[[Sequence[str]], Sequence[str]]) -> str:
     """The header and trees of a file, as LightGBM takes them; what follows them is left out.
+
+    ``expected`` gives the features that a model must have, from those that the file names.
 
     Raises BadData for anything but a whole, sound forest of trees with numerical splits and one
     output; Mismatch when it was trained on other features, or in another order.
@@ -38,10 +40,12 @@ def read_forest(path: Path, features: Sequence[str]) -> str:
         text = path.read_text("ascii")
         head, body = _parts(text)
         header = dict(line.split("=", 1) for line in head.split("\n")[1:] if "=" in line)
-        for key, expected in _HEADER.items():
-            if header.get(key) != expected:
-                raise ValueError(f"{key} is {header.get(key)!r}, expected {expected!r}")  # noqa: TRY301
-        _check_names(path, header.get("feature_names", "").split(), features)
+        for key, wanted in _HEADER.items():
+            if header.get(key) != wanted:
+                raise ValueError(f"{key} is {header.get(key)!r}, expected {wanted!r}")  # noqa: TRY301
+        names = header.get("feature_names", "").split()
+        features = expected(names)
+        _check_names(path, names, features)
         if int(header["max_feature_idx"]) != len(features) - 1:
             raise ValueError(f"max_feature_idx is {header['max_feature_idx']}")  # noqa: TRY301
         _check_trees(body, [int(size) for size in header["tree_sizes"].split()], len(features))
@@ -51,6 +55,39 @@ def read_forest(path: Path, features: Sequence[str]) -> str:
             f"Booster.save_model writes it"
         ) from flaw
     return f"{head}\n\n{body}{_END}"
+
+
+def mean_of_forests(texts: Sequence[str]) -> str:
+    """One forest whose prediction is the mean of those of several, trained on the same features.
+
+    ``texts`` as LightGBM writes them; the header is the first one's, the lists of training
+    parameters are left out.
+    """
+    heads, trees = [], []
+    for text in texts:
+        head, body = _parts(text)
+        heads.append(head)
+        trees += [_shrunk(tree, len(texts)) for tree in body.split("Tree=")[1:]]
+    numbered = [f"Tree={number}{tree}" for number, tree in enumerate(trees)]
+    sizes = " ".join(str(len(tree)) for tree in numbered)
+    lines = [
+        f"tree_sizes={sizes}" if line.startswith("tree_sizes=") else line
+        for line in heads[0].split("\n")
+    ]
+    return "\n".join(lines) + "\n\n" + "".join(numbered) + _END
+
+
+def _shrunk(tree: str, parts: int) -> str:
+    """A tree without its number, its values divided."""
+    _, _, lines = tree.partition("\n")
+    return "\n" + "\n".join(_divided(line, parts) for line in lines.split("\n"))
+
+
+def _divided(line: str, parts: int) -> str:
+    key, equals, values = line.partition("=")
+    if key not in ("leaf_value", "internal_value"):
+        return line
+    return key + equals + " ".join(repr(float(value) / parts) for value in values.split())
 
 
 def _parts(text: str) -> tuple[str, str]:
