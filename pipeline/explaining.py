@@ -58,7 +58,7 @@ class Why:
         }
 
     def lines(self) -> Iterator[str]:
-        """For people: the stages in one line, then the largest contributions of each explanation."""
+        """For people: the stages in one line, then each explanation's largest contributions."""
         yield "  ".join(
             f"{name} {score:.4f} (rank {rank})" for name, (score, rank) in self.stages.items()
         )

@@ -70,20 +70,17 @@ class LambdamartReranker:
         lengths = [len(table) for table in tables]
         if not sum(lengths):
             return [np.empty(0, np.float32) for _ in batch]
-        predicted = self._predicted(np.concatenate(tables))
+        predicted = _predicted(self._booster, np.concatenate(tables))
         each = np.split(predicted, np.cumsum(lengths)[:-1])
-        return [
-            np.asarray(scores - _later(table), np.float32)
-            for scores, table in zip(each, tables, strict=True)
-        ]
+        return [_settled(*both) for both in zip(each, tables, strict=True)]
 
     def explain(self, candidates: Candidates) -> list[Explanation]:
         """What each feature adds, by LightGBM's tree SHAP values (Lundberg and others, 2018)."""
         table = features(candidates, self._terms, self.stages)
         if not len(table):
             return []
-        amounts = self._predicted(table, pred_contrib=True)
-        scores = self._predicted(table) - _later(table)
+        amounts = _predicted(self._booster, table, pred_contrib=True)
+        scores = forest_scores(self._booster, table)
         return [
             self._explanation(*each)
             for each in zip(scores, table, amounts, _later(table), strict=True)
@@ -101,12 +98,7 @@ class LambdamartReranker:
         rank = float(np.round(1 / row[_place("reciprocal_rank")]))
         parts.append(Contribution(_ORDER, _ORDER_MEANS, rank, -float(later)))
         parts.sort(key=lambda part: -abs(part.amount))
-        return Explanation(float(np.float32(score)), float(amounts[-1]), tuple(parts))
-
-    def _predicted(self, table: Float32Array, **how: bool) -> Float64Array:
-        # one thread: trees of this size cost less than waking the others
-        found: Float64Array = self._booster.predict(table, num_threads=1, **how)
-        return found
+        return Explanation(float(score), float(amounts[-1]), tuple(parts))
 
     @property
     def _terms(self) -> Terms:
@@ -115,6 +107,21 @@ class LambdamartReranker:
         if terms is None:
             terms = self._threads.terms = Terms()
         return terms
+
+
+def forest_scores(booster: Any, table: Float32Array) -> Float32Array:
+    """[n]: the scores of one query's candidates, from their features."""
+    return _settled(_predicted(booster, table), table)
+
+
+def _predicted(booster: Any, table: Float32Array, **how: bool) -> Float64Array:
+    # one thread: trees of this size cost less than waking the others
+    found: Float64Array = booster.predict(table, num_threads=1, **how)
+    return found
+
+
+def _settled(predicted: Float64Array, table: Float32Array) -> Float32Array:
+    return np.asarray(predicted - _later(table), np.float32)
 
 
 def _later(table: Float32Array) -> Float64Array:

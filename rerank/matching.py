@@ -93,9 +93,9 @@ class Field:
     @cached_property
     def first(self) -> Float64Array:
         """[n, distinct]: the first place of each term; NaN where it does not stand."""
-        found = np.full((len(self.words), self.distinct), np.nan)
-        found[self.owner[::-1], self.code[::-1]] = self.place[::-1]  # the last to be written stays
-        return found
+        found = np.full((len(self.words), self.distinct), np.inf)
+        np.minimum.at(found, (self.owner, self.code), self.place)
+        return np.where(np.isinf(found), np.nan, found)
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ def examples(
 def train_on(
     examples: Sequence[Example],
     *,
+    more: Sequence[Example] = (),
     trees: int = 100,
     patience: int = 20,
     dev_share: float = 0.2,
@@ -132,8 +133,9 @@ def train_on(
     With one fold, ``dev_share`` of the queries, drawn by seed, are held out; training stops after
     ``patience`` trees without a better nDCG@10 there, or at ``trees``. With more, the queries are
     dealt into so many folds, each is held out once, and the model is the mean of the forests:
-    every query teaches, and chance weighs less, which suits few queries. ``parameters`` replace
-    some of PARAMETERS.
+    every query teaches, and chance weighs less, which suits few queries. ``more`` are examples of
+    other collections: they teach every forest and none is held out. ``parameters`` replace some of
+    PARAMETERS.
 
     Raises BadData when no query is left to train or to stop on, BadArguments for a wrong number of
     folds; MissingDependency (``ltr``).
@@ -144,20 +146,20 @@ def train_on(
     queries = sorted({example.query for example in examples})
     settings = {**PARAMETERS, **(parameters or {}), "num_threads": threads}
     names = list(feature_names(stages))
-    found = [
-        _fitted(
-            lightgbm, examples, held_out, {**settings, "seed": seed + fold}, trees, patience, names
-        )
-        for fold, held_out in enumerate(_held_out(queries, dev_share, folds, seed))
-    ]
+    found = []
+    for fold, held_out in enumerate(_held_out(queries, dev_share, folds, seed)):
+        train = [*(each for each in examples if each.query not in held_out), *more]
+        dev = [each for each in examples if each.query in held_out]
+        own = {**settings, "seed": seed + fold}
+        found.append(_fitted(lightgbm, train, dev, own, trees, patience, names))
     gains = np.sum([each.gains for each in found], axis=0)
     named = dict(zip(names, gains.tolist(), strict=True))
-    held_out = {query for each in found for query in each.held_out}
+    stopped_on = {query for each in found for query in each.held_out}
     return Trained(
         text=mean_of_forests([each.text for each in found]),
         trees=sum(each.trees for each in found),
-        queries=len(queries) - (len(held_out) if folds == 1 else 0),
-        dev_queries=len(held_out),
+        queries=len(queries) - (len(stopped_on) if folds == 1 else 0),
+        dev_queries=len(stopped_on),
         dev_ndcg=float(np.mean([each.dev_ndcg for each in found])),
         gains=dict(sorted(named.items(), key=lambda item: -item[1])),
     )
@@ -176,23 +178,19 @@ class _Forest:
 
 def _fitted(
     lightgbm: Any,
-    examples: Sequence[Example],
-    held_out: AbstractSet[str],
+    train: list[Example],
+    dev: list[Example],
     settings: Mapping[str, Any],
     trees: int,
     patience: int,
     names: list[str],
 ) -> _Forest:
-    train, dev = (
-        _dataset(lightgbm, [e for e in examples if (e.query in held_out) is side], names)
-        for side in (False, True)
-    )
     scores: dict[str, Any] = {}
     booster = lightgbm.train(
         dict(settings),
-        train,
+        _dataset(lightgbm, train, names),
         num_boost_round=trees,
-        valid_sets=[dev],
+        valid_sets=[_dataset(lightgbm, dev, names)],
         valid_names=["dev"],
         callbacks=[
             lightgbm.early_stopping(patience, verbose=False),
@@ -203,7 +201,7 @@ def _fitted(
     return _Forest(
         text=booster.model_to_string(num_iteration=best),
         trees=best,
-        held_out=held_out,
+        held_out={example.query for example in dev},
         dev_ndcg=scores["dev"]["ndcg@10"][best - 1],
         gains=booster.feature_importance("gain", best),
     )
