@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..core.errors import BadData, Mismatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 _HEADER = {"version": "v4", "num_class": "1", "num_tree_per_iteration": "1"}
@@ -28,10 +28,19 @@ _WHOLE = {"split_feature", "decision_type", "left_child", "right_child", "num_le
 _WHOLE |= {"num_cat", "is_linear", "leaf_count", "internal_count"}
 
 
-def read_forest(path: Path, expected: Callable[[Sequence[str]], Sequence[str]]) -> str:
-    """The header and trees of a file, as LightGBM takes them; what follows them is left out.
+def features_named(path: Path) -> list[str]:
+    """The features that a model file says it was trained on; none where it does not say."""
+    with path.open(encoding="ascii", errors="replace") as lines:
+        for line in lines:
+            if line.startswith("feature_names="):
+                return line.partition("=")[2].split()
+            if not line.strip():  # the header is over
+                break
+    return []
 
-    ``expected`` gives the features that a model must have, from those that the file names.
+
+def read_forest(path: Path, features: Sequence[str]) -> str:
+    """The header and trees of a file, as LightGBM takes them; what follows them is left out.
 
     Raises BadData for anything but a whole, sound forest of trees with numerical splits and one
     output; Mismatch when it was trained on other features, or in another order.
@@ -40,12 +49,10 @@ def read_forest(path: Path, expected: Callable[[Sequence[str]], Sequence[str]]) 
         text = path.read_text("ascii")
         head, body = _parts(text)
         header = dict(line.split("=", 1) for line in head.split("\n")[1:] if "=" in line)
-        for key, wanted in _HEADER.items():
-            if header.get(key) != wanted:
-                raise ValueError(f"{key} is {header.get(key)!r}, expected {wanted!r}")  # noqa: TRY301
-        names = header.get("feature_names", "").split()
-        features = expected(names)
-        _check_names(path, names, features)
+        for key, expected in _HEADER.items():
+            if header.get(key) != expected:
+                raise ValueError(f"{key} is {header.get(key)!r}, expected {expected!r}")  # noqa: TRY301
+        _check_names(path, header.get("feature_names", "").split(), features)
         if int(header["max_feature_idx"]) != len(features) - 1:
             raise ValueError(f"max_feature_idx is {header['max_feature_idx']}")  # noqa: TRY301
         _check_trees(body, [int(size) for size in header["tree_sizes"].split()], len(features))

@@ -17,7 +17,7 @@ from ..core.fingerprints import of_file
 from ..core.optional import need
 from ..core.protocols import Contribution, Explanation
 from .features import feature_names, features, stages_in
-from .forest_file import read_forest
+from .forest_file import features_named, read_forest
 from .terms import Terms
 
 if TYPE_CHECKING:
@@ -143,5 +143,6 @@ def _load(path: Path, *, packaged: bool) -> Any:
         )
     if packaged and (found := of_file(path)) != SHA256:
         raise CorruptFile(f"{path} has sha256 {found}, expected {SHA256}: reinstall tamis")
-    text = read_forest(path, lambda names: list(feature_names(stages_in(names))))
+    stages = stages_in(features_named(path))
+    text = read_forest(path, list(feature_names(stages)))
     return lightgbm.Booster(model_str=text)

@@ -96,9 +96,9 @@ def test_rankings_of_one_query_stay_on_one_side_of_the_split(
     sides: list[set[str]] = []
     build = recipe._dataset
 
-    def watched(lightgbm: object, examples: list) -> object:
+    def watched(lightgbm: object, examples: list, names: list[str]) -> object:
         sides.append({example.query for example in examples})
-        return build(lightgbm, examples)
+        return build(lightgbm, examples, names)
 
     monkeypatch.setattr(recipe, "_dataset", watched)
     rankings, judgments = planted(60, seed=1)
