@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LATE_ENCODER = "tamis-small"
 """Whose token vectors are compared when nobody names an encoder."""
+SECOND_ENCODER = "minilm"
+"""Whose whole vectors give a second opinion when nobody names an encoder."""
 
 
 def encoder(name: str, *, device: str = "cpu") -> Encoder:
@@ -133,8 +135,8 @@ def reranker(
 
     ``name`` is a registered kind, the folder of a ranker that ``tamis train reranker`` made, or a
     path or hub name of a cross-encoder. ``options`` are the kind's own; see ``reranker_options``.
-    Where the kind compares token vectors, ``model`` names their encoder. BadArguments for a
-    ``model`` beside a name that is one already.
+    Where the kind compares vectors, ``model`` names their encoder. BadArguments for a ``model``
+    beside a name that is one already.
     """
     factory = reranker_factory(name)
     takes = reranker_options(factory)
@@ -142,8 +144,11 @@ def reranker(
         raise BadArguments(f"{name} takes no other model, and {str(model)!r} is given")
     if name not in registry.names("reranker") and "model" in takes:
         model = name
-    if "encoder" in inspect.signature(factory).parameters:
+    parameters = inspect.signature(factory).parameters
+    if "encoder" in parameters:
         options["encoder"] = token_encoder(model or LATE_ENCODER, device=device)
+    elif "whole_encoder" in parameters:
+        options["whole_encoder"] = encoder(model or SECOND_ENCODER, device=device)
     elif model is not None:
         options["model"] = model
     loaded: Reranker = factory(keep=keep, device=device, **options)
@@ -173,7 +178,7 @@ def reranker_factory(name: str) -> Callable[..., Reranker]:
 def reranker_options(factory: Callable[..., Reranker]) -> set[str]:
     """The names of a reranker's own options: what its factory takes beside depth and device."""
     names = set(inspect.signature(factory).parameters) - {"keep", "device"}
-    return {"model" if name == "encoder" else name for name in names}
+    return {"model" if name in ("encoder", "whole_encoder") else name for name in names}
 
 
 def _may_be_of_the_hub(name: str) -> bool:

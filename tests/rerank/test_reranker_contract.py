@@ -19,6 +19,7 @@ from tamis.rerank.maxsim import MaxsimReranker
 from tamis.rerank.monot5 import MonoT5Reranker
 from tamis.rerank.neural.reranker import NeuralReranker
 from tamis.rerank.neural.spec import MODELS
+from tamis.rerank.whole_vectors import EncoderReranker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ QUERIES = [
 TOLERANCE = 1e-5
 
 
-@pytest.fixture(params=["cross", "lambdamart", "maxsim", "monot5", *MODELS])
+@pytest.fixture(params=["cross", "encoder", "lambdamart", "maxsim", "monot5", *MODELS])
 def make(
     request: pytest.FixtureRequest,
     tiny_cross: Path,
@@ -59,6 +60,9 @@ def make(
     if request.param in MODELS:
         scorer = neural_scorer(request.param)
         return lambda keep=100: NeuralReranker(scorer, name=request.param, keep=keep)
+    if request.param == "encoder":
+        whole = tamis.encoder("tamis-tiny")
+        return lambda keep=100: EncoderReranker(whole_encoder=whole, keep=keep)
     if request.param == "maxsim":
         encoder = token_encoder("tamis-tiny")
         return lambda keep=100: MaxsimReranker(encoder=encoder, keep=keep)
