@@ -13,8 +13,7 @@ from ..index.building.workplace import sync_files
 from ..index.folder import INDEX, LEXICAL
 from ..index.lexical import build_lexical, build_lexical_tiers
 from ..index.word_counts import NAME as WORDS
-from ..index.word_counts import count_words
-from ..rerank.terms import Terms, words_of
+from .counting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -69,9 +68,7 @@ def index_words(
             build_lexical_tiers(settings, parts, progress=advance)
     with progress.stage("words", rows) as advance, _disk(tiers[0][1]):
         everything = (passage for table, _ in tiers for passage in table.stream())
-        terms = Terms()
-        counted = count_words(everything, lambda text: terms.of_words(words_of(text)), advance)
-        counted.write(tiers[0][1] / WORDS)
+        counted(everything, advance).write(tiers[0][1] / WORDS)
 
 
 def counts_of(shards: VectorShards) -> dict[str, int]:

@@ -152,3 +152,19 @@ def test_an_index_with_scores_hands_them_over_and_one_without_bm25_has_no_counts
     assert seen.quality is not None
     expected = np.array([0.5, 0.25, 0.75], np.float32)[run.rankings[0].rows]
     np.testing.assert_array_equal(seen.quality, expected)
+
+
+def test_counts_that_nobody_made_are_made_once_when_asked() -> None:
+    from tamis.pipeline.counting import CountedWhenAsked
+
+    reads: list[int] = []
+
+    def read() -> list[Passage]:
+        reads.append(1)
+        return TEXTS
+
+    late = CountedWhenAsked(read)
+    assert not reads
+    assert (late.passages, late.title_words, late.text_words) == (3, 3, 7)
+    assert late.counts(["dog", "flea"]).tolist() == [[2, 1, 2], [2, 2, 2]]
+    assert len(reads) == 1
