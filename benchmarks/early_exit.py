@@ -28,10 +28,10 @@ from rich.console import Console
 from rich.table import Table
 
 import tamis
-from tamis.core.protocols import Candidates
 from tamis.core.qrels import read_qrels
 from tamis.eval.equivalence import equivalence
 from tamis.eval.evaluate import evaluate
+from tamis.pipeline.candidates import candidates
 from tamis.pipeline.cascade import Cascade, RerankStage
 from tamis.pipeline.cascade_file import write_cascade
 from tamis.pipeline.exit_calibration import Calibrator
@@ -67,8 +67,7 @@ def train(index: Index, split: Split, model: Path) -> None:
     drawn = np.random.default_rng(0).permutation(len(split.queries))[:TRAIN]
     hybrid = Cascade(dense=FIRST, lexical=FIRST, k=DEPTH).over(index)
     run = hybrid.run([split.queries[place] for place in drawn], progress=Bars())
-    candidates = [Candidates(r, index.passages.passages(r.rows)) for r in run]
-    trained = train_lambdamart(candidates, split.judgments, threads=1)
+    trained = train_lambdamart(candidates(index.passages, run.rankings), split.judgments, threads=1)
     model.write_text(trained.text)
 
 

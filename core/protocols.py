@@ -178,12 +178,53 @@ class Retriever(Protocol):
         ...
 
 
+class TermStatistics(Protocol):
+    """What a collection knows of its terms; counts of words take function words in."""
+
+    @property
+    def passages(self) -> int: ...
+
+    @property
+    def title_words(self) -> int: ...
+
+    @property
+    def text_words(self) -> int: ...
+
+    def counts(self, terms: Sequence[str]) -> Int64Array:
+        """[terms, 3]: passages that hold it, times it stands in titles, times in texts.
+
+        Terms are as the collection was counted by; one that it does not hold has three zeros.
+        """
+        ...
+
+
+@runtime_checkable
+class DescribesPassages(Protocol):
+    """A passage table that knows more of its passages than their texts."""
+
+    @property
+    def terms(self) -> TermStatistics | None:
+        """Counts of the whole collection; None where nobody counted."""
+        ...
+
+    def quality(self, rows: Int64Array) -> Float32Array | None:
+        """[rows] float32, what the passages scored when they were indexed, NaN where unknown;
+        None where nothing was scored."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What a reranker sees of one query: the ranking so far and its passages, row for row."""
+    """What a reranker sees of one query: the ranking so far and its passages, row for row.
+
+    ``terms`` are the statistics of the collection that they come from, ``quality`` [n] float32
+    their own scores; None where the index has none.
+    """
 
     ranking: Ranking
     passages: Sequence[Passage]
+    terms: TermStatistics | None = None
+    quality: Float32Array | None = None
 
 
 class Reranker(Protocol):
@@ -205,6 +246,38 @@ class Reranker(Protocol):
 
         No candidates, an empty array. Scores do not depend on the candidates' order.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one thing that a stage looks at added to a score.
+
+    ``name`` is short, ``meaning`` says it in words; ``value`` is what was seen, NaN where there
+    was nothing to see.
+    """
+
+    name: str
+    meaning: str
+    value: float
+    amount: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """``base`` and all amounts add up to ``score``, to 1e-5 of its size; largest amounts first."""
+
+    score: float
+    base: float
+    parts: tuple[Contribution, ...]
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A stage that can say what its scores are made of."""
+
+    def explain(self, candidates: Candidates) -> list[Explanation]:
+        """One a passage, in their order, for the scores that ``score`` gives them."""
         ...
 
 

@@ -16,6 +16,8 @@ from .lexical import LexicalSettings, open_lexical
 from .passages import DOCID, DocidFile, PassageTable
 from .passages import NAME as PASSAGES
 from .verification import VerifiedFiles
+from .word_counts import NAME as WORDS
+from .word_counts import StoredWordCounts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,7 +140,21 @@ class IndexFolder:
             self.manifest.passage_batches,
             self.manifest.counts["indexed"],
             self._files,
+            terms=self.words,
+            scores=lambda: self._quality,
         )
+
+    @cached_property
+    def words(self) -> StoredWordCounts | None:
+        """How often each term stands in the collection; None in an index from before they were
+        counted, or without BM25. Verified and mapped when they are first asked for."""
+        if self.manifest is None or WORDS not in self._files:
+            return None
+        return StoredWordCounts(lambda: self._files.whole(WORDS))
+
+    @cached_property
+    def _quality(self) -> Any | None:
+        return self.numbers(QUALITY)
 
     def numbers(self, name: str) -> Any | None:
         """One of the arrays named above, verified; None where nothing was scored."""

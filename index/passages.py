@@ -14,10 +14,11 @@ from ..core.errors import BadData, Mismatch
 from ..core.records import Passage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from ..core.records import Int64Array
+    from ..core.protocols import TermStatistics
+    from ..core.records import Float32Array, Int64Array
     from .verification import VerifiedFiles
 
 NAME = "passages.arrow"
@@ -113,9 +114,19 @@ class PassageTable:
     has_texts = True
 
     def __init__(
-        self, path: Path, batches: Sequence[Sequence[int]], rows: int, files: VerifiedFiles | None
+        self,
+        path: Path,
+        batches: Sequence[Sequence[int]],
+        rows: int,
+        files: VerifiedFiles | None,
+        terms: TermStatistics | None = None,
+        scores: Callable[[], Float32Array | None] = lambda: None,
     ) -> None:
+        """``scores`` gives the quality of every row, if it was scored, when it is asked for."""
         import pyarrow as pa
+
+        self.terms = terms
+        self._scores = scores
 
         self._files = files
         self._spans = [(start, end) for _, start, end in batches]
@@ -137,6 +148,11 @@ class PassageTable:
     def passages(self, rows: Int64Array) -> list[Passage]:
         ids, texts, titles = self._gather(rows, ["id", "text", "title"])
         return [Passage(*fields) for fields in zip(ids, texts, titles, strict=True)]
+
+    def quality(self, rows: Int64Array) -> Float32Array | None:
+        """[rows] float32; None where nothing was scored."""
+        scores = self._scores()
+        return None if scores is None else scores[rows]
 
     def stream(self, start: int = 0, end: int | None = None) -> Iterator[Passage]:
         """Rows start..end in order, one batch in memory at a time."""

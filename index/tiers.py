@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from ..core.protocols import DescribesPassages
 from ..core.records import Ranking
 from ..core.topk import best_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..core.records import Int64Array, Passage
+    from ..core.protocols import TermStatistics
+    from ..core.records import Float32Array, Int64Array, Passage
     from .folder import IndexFolder
     from .passages import Passages
 
@@ -39,6 +41,27 @@ class TieredPassages:
 
     def passages(self, rows: Int64Array) -> list[Passage]:
         return self._gathered(rows, lambda table, own: table.passages(own))
+
+    @property
+    def terms(self) -> TermStatistics | None:
+        """Those of the hot tier, which were counted over both."""
+        return self._hot.terms if isinstance(self._hot, DescribesPassages) else None
+
+    def quality(self, rows: Int64Array) -> Float32Array | None:
+        """Of both tiers; None where neither was scored."""
+        found = np.full(len(rows), np.nan, np.float32)
+        known = False
+        for below, table, first in (
+            (False, self._hot, 0),
+            (True, self._cold.passages, self.hot_rows),
+        ):
+            own = (rows >= self.hot_rows) == below
+            scores = (
+                table.quality(rows[own] - first) if isinstance(table, DescribesPassages) else None
+            )
+            if scores is not None:
+                found[own], known = scores, True
+        return found if known else None
 
     def _gathered(
         self, rows: Int64Array, read: Callable[[Passages, Int64Array], list[T]]

@@ -8,11 +8,12 @@ import numpy as np
 
 from ..core.errors import FailedWhileRunning
 from ..core.fingerprints import of_texts, of_value
-from ..core.protocols import Candidates, Fingerprinted
+from ..core.protocols import Fingerprinted
 from ..core.records import Ranking
 from ..core.stage_times import StageTime, shared
 from ..core.stopwatch import Stopwatch
 from ..core.topk import best_first
+from .candidates import candidates
 from .cold.tier import cold_name, remembering
 from .fusion import fuse
 from .stage_outputs import code_version
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..core.protocols import Candidates
     from ..core.records import Query
     from .cold.tier import ColdTier
     from .retrievers import FirstStage
@@ -33,6 +35,9 @@ TEXTS = "texts"
 
 class Batch:
     """``output`` is the rankings, ``times`` what each stage cost on the way there.
+
+    Without ``kept``, ``trail`` then holds the rankings after the first stage and after each
+    reranker.
 
     With ``kept``, the deepest stage whose output an earlier run kept is where the work begins.
     Nothing is taken over or kept for an index or a reranker that has no fingerprint. What a
@@ -47,6 +52,7 @@ class Batch:
         self._queries = queries
         self._kept = kept
         self.times: dict[str, StageTime] = {}
+        self.trail: list[list[Ranking]] = []
 
     def output(self) -> list[Ranking]:
         return self._after(len(self._search.rerank))
@@ -61,12 +67,14 @@ class Batch:
     def _after(self, stages: int) -> list[Ranking]:
         """The rankings after so many rerank stages."""
         if stages == 0:
-            return self._first_stage()
+            self.trail = [self._first_stage()]
+            return self.trail[0]
         key = self._key_after(stages)
         if (found := self._taken_over(key)) is not None:
             return found
         rankings = self._reranked(stages - 1, self._after(stages - 1))
         self._keep(key, rankings, self.times)
+        self.trail.append(rankings)
         return rankings
 
     def _first_stage(self) -> list[Ranking]:
@@ -132,19 +140,13 @@ class Batch:
 
     def _reranked(self, number: int, rankings: Sequence[Ranking]) -> list[Ranking]:
         """The best candidates of each query by new scores; who passes the stage by, behind them."""
-        stage, leaving = self._search.rerank[number], self._search.exit_before(number)
+        stage = self._search.rerank[number]
         label, clock = self._search.labels[number], Stopwatch()
-        heads = [ranking.top(stage.keep) for ranking in rankings]
-        if leaving is None:
-            chosen = [np.ones(len(head), bool) for head in heads]
-        else:
-            chosen = [leaving.scored(head) for head in heads]
+        heads, chosen = self._chosen(number, rankings)
         asked = np.array([mask.any() or mask.size == 0 for mask in chosen], bool)
         subsets = [_subset(h, m) for h, m, ask in zip(heads, chosen, asked, strict=True) if ask]
         with clock.stage(TEXTS):
-            rows = np.concatenate([*(each.rows for each in subsets), np.empty(0, np.int64)])
-            texts = iter(self._search.passages.passages(rows))
-            batch = [Candidates(each, [next(texts) for _ in range(len(each))]) for each in subsets]
+            batch = candidates(self._search.passages, subsets)
         with clock.stage(label):
             scores = stage.score(batch) if batch else []
         if len(scores) != len(batch):
@@ -159,6 +161,22 @@ class Batch:
             _with_rest(label, next(new), head, mask) if ask else _passed_by(label, head)
             for head, mask, ask in zip(heads, chosen, asked, strict=True)
         ]
+
+    def asked(self, number: int) -> list[Candidates]:
+        """What rerank stage ``number`` (from 0) was asked to score, query after query; by the
+        trail of a run without ``kept``. Queries that pass the stage by are left out."""
+        subsets = map(_subset, *self._chosen(number, self.trail[number]))
+        return candidates(self._search.passages, [each for each in subsets if len(each)])
+
+    def _chosen(
+        self, number: int, rankings: Sequence[Ranking]
+    ) -> tuple[list[Ranking], list[NDArray[np.bool_]]]:
+        """The best candidates of each query, as many as the stage takes, and whom it scores."""
+        stage, leaving = self._search.rerank[number], self._search.exit_before(number)
+        heads = [ranking.top(stage.keep) for ranking in rankings]
+        if leaving is None:
+            return heads, [np.ones(len(head), bool) for head in heads]
+        return heads, [leaving.scored(head) for head in heads]
 
     def _add(self, name: str, time: StageTime) -> None:
         """A stage that runs twice (reading texts) has its times summed."""

@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 
 LATE_ENCODER = "tamis-small"
 """Whose token vectors are compared when nobody names an encoder."""
+SECOND_ENCODER = "minilm"
+"""Whose whole vectors give a second opinion when nobody names an encoder."""
 
-_HANDED_IN = ("encoder", "language")  # what a reranker is given loaded, by the name of a model
+_HANDED_IN = ("encoder", "whole_encoder", "language")
+"""What a reranker is given loaded, by the name of a model."""
+    "encoder",
+    "whole_encoder",
+    "language",
+)  # what a reranker is given loaded, by the name of a model
 
 
 def encoder(name: str, *, device: str = "cpu") -> Encoder:
@@ -136,9 +143,8 @@ def reranker(
 
     ``name`` is a registered kind, the folder of a ranker that ``tamis train reranker`` made, or a
     path or hub name of a cross-encoder. ``options`` are the kind's own; see ``reranker_options``.
-    Where the kind compares token vectors, ``model`` names their encoder; where it asks a language
-    model, that model, without a default. BadArguments for a ``model`` beside a name that is one
-    already.
+    Where the kind compares vectors, ``model`` names their encoder; where it asks a language model,
+    that model, without a default. BadArguments for a ``model`` beside a name that is one already.
     """
     factory = reranker_factory(name)
     takes = reranker_options(factory)
@@ -149,6 +155,8 @@ def reranker(
     wanted = inspect.signature(factory).parameters
     if "encoder" in wanted:
         options["encoder"] = token_encoder(model or LATE_ENCODER, device=device)
+    elif "whole_encoder" in wanted:
+        options["whole_encoder"] = encoder(model or SECOND_ENCODER, device=device)
     elif "language" in wanted:
         options["language"] = _language_model(name, model, device)
     elif model is not None:

@@ -12,6 +12,8 @@ from ..index.building.vectors_to_faiss import write_faiss
 from ..index.building.workplace import sync_files
 from ..index.folder import INDEX, LEXICAL
 from ..index.lexical import build_lexical, build_lexical_tiers
+from ..index.word_counts import NAME as WORDS
+from .counting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,7 +52,10 @@ def index_vectors(
 def index_words(
     settings: LexicalSettings, tiers: Sequence[tuple[PassageTable, Path]], progress: Progress
 ) -> None:
-    """Write the BM25 index of a table into its folder; of two tiers, with shared statistics."""
+    """Write the BM25 index of a table into its folder; of two tiers, with shared statistics.
+
+    Beside it, in the first folder, the counts of all tiers' words, which rerankers read.
+    """
     rows = sum(len(table) for table, _ in tiers)
     parts = [
         ((passage.full_text for passage in table.stream()), folder / LEXICAL)
@@ -61,6 +66,9 @@ def index_words(
             build_lexical(settings, *parts[0], progress=advance)
         else:
             build_lexical_tiers(settings, parts, progress=advance)
+    with progress.stage("words", rows) as advance, _disk(tiers[0][1]):
+        everything = (passage for table, _ in tiers for passage in table.stream())
+        counted(everything, advance).write(tiers[0][1] / WORDS)
 
 
 def counts_of(shards: VectorShards) -> dict[str, int]:

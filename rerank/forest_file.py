@@ -28,6 +28,17 @@ _WHOLE = {"split_feature", "decision_type", "left_child", "right_child", "num_le
 _WHOLE |= {"num_cat", "is_linear", "leaf_count", "internal_count"}
 
 
+def features_named(path: Path) -> list[str]:
+    """The features that a model file says it was trained on; none where it does not say."""
+    with path.open(encoding="ascii", errors="replace") as lines:
+        for line in lines:
+            if line.startswith("feature_names="):
+                return line.partition("=")[2].split()
+            if not line.strip():  # the header is over
+                break
+    return []
+
+
 def read_forest(path: Path, features: Sequence[str]) -> str:
     """The header and trees of a file, as LightGBM takes them; what follows them is left out.
 
@@ -51,6 +62,39 @@ def read_forest(path: Path, features: Sequence[str]) -> str:
             f"Booster.save_model writes it"
         ) from flaw
     return f"{head}\n\n{body}{_END}"
+
+
+def mean_of_forests(texts: Sequence[str]) -> str:
+    """One forest whose prediction is the mean of those of several, trained on the same features.
+
+    ``texts`` as LightGBM writes them; the header is the first one's, the lists of training
+    parameters are left out.
+    """
+    heads, trees = [], []
+    for text in texts:
+        head, body = _parts(text)
+        heads.append(head)
+        trees += [_shrunk(tree, len(texts)) for tree in body.split("Tree=")[1:]]
+    numbered = [f"Tree={number}{tree}" for number, tree in enumerate(trees)]
+    sizes = " ".join(str(len(tree)) for tree in numbered)
+    lines = [
+        f"tree_sizes={sizes}" if line.startswith("tree_sizes=") else line
+        for line in heads[0].split("\n")
+    ]
+    return "\n".join(lines) + "\n\n" + "".join(numbered) + _END
+
+
+def _shrunk(tree: str, parts: int) -> str:
+    """A tree without its number, its values divided."""
+    _, _, lines = tree.partition("\n")
+    return "\n" + "\n".join(_divided(line, parts) for line in lines.split("\n"))
+
+
+def _divided(line: str, parts: int) -> str:
+    key, equals, values = line.partition("=")
+    if key not in ("leaf_value", "internal_value"):
+        return line
+    return key + equals + " ".join(repr(float(value) / parts) for value in values.split())
 
 
 def _parts(text: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from threading import local
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,29 +15,33 @@ import numpy as np
 from ..core.errors import CorruptFile, MissingResource
 from ..core.fingerprints import of_file
 from ..core.optional import need
-from .features import FEATURES, features
-from .forest_file import read_forest
+from ..core.protocols import Contribution, Explanation
+from .features import feature_names, features, stages_in
+from .forest_file import features_named, read_forest
 from .terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..core.protocols import Candidates
-    from ..core.records import Float32Array
+    from ..core.records import Float32Array, Float64Array
 
 PACKAGED = Path(__file__).parent / "models" / "lambdamart.txt"
 SHA256 = "7d307d1b555920780aeded505e1909d4f00d081770a6b5a5c5b27b4b2517eb47"
 """Of the packaged model; its data and figures are in the card beside it."""
 
 _TIES = 1e-3
+_ORDER = "order_so_far"
+_ORDER_MEANS = "equal predictions keep the order so far: at most 0.001 less for the last candidate"
 
 
 class LambdamartReranker:
     """Scores candidates by trees that were trained on hybrid (dense and BM25) candidates.
 
     ``model`` is a file in LightGBM's text format, trained on exactly the features of
-    ``features.py`` (see ``training/lambdamart.py``); None takes the packaged one. Equal
-    predictions, common with small trees, keep the order of the ranking so far.
+    ``features.py`` (see ``training/lambdamart.py``), those of earlier rerankers included if its
+    names say so; None takes the packaged one. Equal predictions, common with small trees, keep the
+    order of the ranking so far.
 
     Raises MissingDependency without the extra ``ltr``; MissingResource, BadData, Mismatch (other
     features), CorruptFile (the packaged model is not the one that the project measured).
@@ -50,6 +55,8 @@ class LambdamartReranker:
         self.keep = keep
         self._path = PACKAGED if model is None else Path(model)
         self._booster = _load(self._path, packaged=model is None)
+        self.stages = tuple(stages_in(self._booster.feature_name()))
+        self._threads = local()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -57,23 +64,74 @@ class LambdamartReranker:
         return of_file(self._path)
 
     def score(self, batch: Sequence[Candidates]) -> list[Float32Array]:
-        """Predictions, one array a query; each depends on the query and its candidates alone."""
-        terms = Terms()
-        tables = [features(candidates, terms) for candidates in batch]
+        """Predictions, one array a query; each depends on the query, its candidates and their
+        index alone."""
+        tables = [features(each, self._terms, self.stages) for each in batch]
         lengths = [len(table) for table in tables]
         if not sum(lengths):
             return [np.empty(0, np.float32) for _ in batch]
-        # one thread: trees of this size cost less than waking the others
-        predicted = self._booster.predict(np.concatenate(tables), num_threads=1)
+        predicted = _predicted(self._booster, np.concatenate(tables))
         each = np.split(predicted, np.cumsum(lengths)[:-1])
-        return [_settled(scores, table) for scores, table in zip(each, tables, strict=True)]
+        return [_settled(*both) for both in zip(each, tables, strict=True)]
+
+    def explain(self, candidates: Candidates) -> list[Explanation]:
+        """What each feature adds, by LightGBM's tree SHAP values (Lundberg and others, 2018)."""
+        table = features(candidates, self._terms, self.stages)
+        if not len(table):
+            return []
+        amounts = _predicted(self._booster, table, pred_contrib=True)
+        scores = forest_scores(self._booster, table)
+        return [
+            self._explanation(*each)
+            for each in zip(scores, table, amounts, _later(table), strict=True)
+        ]
+
+    def _explanation(
+        self, score: float, row: Float32Array, amounts: Float64Array, later: float
+    ) -> Explanation:
+        """``amounts`` are those of the features, then the base."""
+        named = feature_names(self.stages).items()
+        parts = [
+            Contribution(name, meaning, float(value), float(amount))
+            for (name, meaning), value, amount in zip(named, row, amounts[:-1], strict=True)
+        ]
+        rank = float(np.round(1 / row[_place("reciprocal_rank")]))
+        parts.append(Contribution(_ORDER, _ORDER_MEANS, rank, -float(later)))
+        parts.sort(key=lambda part: -abs(part.amount))
+        return Explanation(float(score), float(amounts[-1]), tuple(parts))
+
+    @property
+    def _terms(self) -> Terms:
+        """One a thread, kept: it remembers the words that it has met."""
+        terms: Terms | None = getattr(self._threads, "terms", None)
+        if terms is None:
+            terms = self._threads.terms = Terms()
+        return terms
 
 
-def _settled(predicted: np.ndarray, table: Float32Array) -> Float32Array:
-    """Equal predictions told apart by the score so far: by at most 0.001, the best one first."""
-    so_far = table[:, list(FEATURES).index("reciprocal_rank")]
-    ranks = np.round(1 / so_far) if len(table) else so_far
-    return np.asarray(predicted - _TIES * (ranks - 1) / max(len(table), 1), np.float32)
+def forest_scores(booster: Any, table: Float32Array) -> Float32Array:
+    """[n]: the scores of one query's candidates, from their features."""
+    return _settled(_predicted(booster, table), table)
+
+
+def _predicted(booster: Any, table: Float32Array, **how: bool) -> Float64Array:
+    # one thread: trees of this size cost less than waking the others
+    found: Float64Array = booster.predict(table, num_threads=1, **how)
+    return found
+
+
+def _settled(predicted: Float64Array, table: Float32Array) -> Float32Array:
+    return np.asarray(predicted - _later(table), np.float32)
+
+
+def _later(table: Float32Array) -> Float64Array:
+    """[n]: what tells equal predictions apart by the order so far, 0 for the best one."""
+    ranks = np.round(1 / table[:, _place("reciprocal_rank")].astype(np.float64))
+    return np.asarray(_TIES * (ranks - 1) / max(len(table), 1))
+
+
+def _place(feature: str) -> int:
+    return list(feature_names()).index(feature)
 
 
 def _load(path: Path, *, packaged: bool) -> Any:
@@ -85,5 +143,6 @@ def _load(path: Path, *, packaged: bool) -> Any:
         )
     if packaged and (found := of_file(path)) != SHA256:
         raise CorruptFile(f"{path} has sha256 {found}, expected {SHA256}: reinstall tamis")
-    text = read_forest(path, list(FEATURES))
+    stages = stages_in(features_named(path))
+    text = read_forest(path, list(feature_names(stages)))
     return lightgbm.Booster(model_str=text)

@@ -1,131 +1,171 @@
-"""How a query's words meet a passage's words, as numbers."""
+"""Where the words of a query stand in its candidates, as arrays over all of them at once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .terms import Terms, words_of
+from .terms import FUNCTION_WORDS, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from ..core.records import Passage
+    from ..core.records import Float64Array, Int64Array, Passage
+    from .terms import Terms
+
+_OTHER, _LEFT_OUT = -1, -2
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A passage as the features read it."""
+@dataclass(frozen=True)
+class Asked:
+    """A query as the features read it.
 
-    words: int
-    title_words: int
-    title: list[str]
-    text: list[str]
-    vocabulary: frozenset[str]
-    """Every word before stemming: numbers are looked up here."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A query as the features read it."""
+    ``terms`` are its stems without function words, unless it consists of them; ``distinct`` the
+    same, each once, in the order of first appearance; ``sequence`` [terms] int64 their numbers.
+    """
 
     terms: list[str]
-    distinct: frozenset[str]
-    numbers: frozenset[str]
-    pairs: frozenset[tuple[str, str]]
+    distinct: list[str]
+    sequence: Int64Array
+    keeps_function_words: bool
+
+    @classmethod
+    def of(cls, question: str, terms: Terms) -> Asked:
+        stems, all_function_words = terms.of_query(question)
+        distinct = list(dict.fromkeys(stems))
+        number = {term: place for place, term in enumerate(distinct)}
+        return cls(
+            terms=stems,
+            distinct=distinct,
+            sequence=np.array([number[term] for term in stems], np.int64),
+            keeps_function_words=all_function_words,
+        )
+
+    @cached_property
+    def numbers(self) -> Int64Array:
+        """Which of the distinct terms hold a digit."""
+        held = [any(letter.isdigit() for letter in term) for term in self.distinct]
+        return np.flatnonzero(held)
+
+    @cached_property
+    def times(self) -> Float64Array:
+        """[distinct]: how often the query says each of its terms."""
+        return np.bincount(self.sequence, minlength=len(self.distinct)).astype(np.float64)
+
+    @cached_property
+    def follows(self) -> NDArray[np.bool_]:
+        """[distinct, distinct]: whether the query says the second right after the first."""
+        found = np.zeros((len(self.distinct), len(self.distinct)), bool)
+        for first, second in pairwise(self.sequence.tolist()):
+            found[first, second] = True
+        return found
 
 
-def of_texts(
-    question: str, passages: Sequence[Passage], terms: Terms
-) -> dict[str, NDArray[np.float64]]:
-    """The text features of ``FEATURES`` by name, each float64 [passages]; at least one passage."""
-    stems, function_words = terms.of_query(question)
-    numbers = frozenset(word for word in words_of(question) if any(c.isdigit() for c in word))
-    asked = _Asked(stems, frozenset(stems), numbers, frozenset(pairwise(stems)))
-    read = [_read(passage, terms, function_words) for passage in passages]
-    rarity = _rarities(asked.distinct, read)
-    rows = [_matches(asked, passage, rarity) for passage in read]
-    return {name: np.array([row[name] for row in rows], np.float64) for name in rows[0]}
+@dataclass(frozen=True)
+class Field:
+    """A field (title or text) of all n candidates, as far as the query's terms go.
+
+    words, terms [n] int64: its length with and without function words (those of a query that has
+    nothing else count as terms). The M words that are query terms, candidate after candidate:
+    owner [M], the candidate; place [M], its place among the terms, from 0; code [M], which term.
+    """
+
+    words: Int64Array
+    terms: Int64Array
+    owner: Int64Array
+    place: Int64Array
+    code: Int64Array
+    distinct: int
+
+    @cached_property
+    def frequency(self) -> Float64Array:
+        """[n, distinct]: how often each term stands in each candidate."""
+        n = len(self.words)
+        flat = np.bincount(self.owner * self.distinct + self.code, minlength=n * self.distinct)
+        return flat.reshape(n, self.distinct).astype(np.float64)
+
+    @cached_property
+    def first(self) -> Float64Array:
+        """[n, distinct]: the first place of each term; NaN where it does not stand."""
+        found = np.full((len(self.words), self.distinct), np.inf)
+        np.minimum.at(found, (self.owner, self.code), self.place)
+        return np.where(np.isinf(found), np.nan, found)
 
 
-def _read(passage: Passage, terms: Terms, function_words: bool) -> _Read:
-    title, text = words_of(passage.title), words_of(passage.text)
-    return _Read(
-        words=len(text),
-        title_words=len(title),
-        title=terms.of_passage(title, function_words),
-        text=terms.of_passage(text, function_words),
-        vocabulary=frozenset(title).union(text),
+@dataclass(frozen=True)
+class Matched:
+    """A query and the fields of its candidates."""
+
+    asked: Asked
+    title: Field
+    text: Field
+
+    @classmethod
+    def of(cls, question: str, passages: Sequence[Passage], terms: Terms) -> Matched:
+        asked = Asked.of(question, terms)
+        terms.numbers.forget()
+        titles = [words_of(passage.title) if passage.title else [] for passage in passages]
+        read = [
+            _numbered(texts, terms)
+            for texts in (titles, [words_of(passage.text) for passage in passages])
+        ]
+        codes = _codes(asked, terms)  # after reading: by now every word has its number
+        title, text = (
+            _field(codes[numbers], lengths, len(asked.distinct)) for numbers, lengths in read
+        )
+        return cls(asked, title, text)
+
+    @cached_property
+    def frequency(self) -> Float64Array:
+        """[n, distinct]: of title and text together."""
+        return self.title.frequency + self.text.frequency
+
+    @cached_property
+    def rarity(self) -> Float64Array:
+        """[distinct]: inverse candidate frequency, never negative (BM25's in Lucene's form)."""
+        n, df = len(self.frequency), (self.frequency > 0).sum(axis=0)
+        return np.log1p((n - df + 0.5) / (df + 0.5))
+
+
+def _numbered(texts: Sequence[list[str]], terms: Terms) -> tuple[Int64Array, Int64Array]:
+    """Numbers of all words, text after text, and [n], how many each text has."""
+    lengths = np.array([len(words) for words in texts], np.int64)
+    every = map(terms.numbers.__getitem__, chain.from_iterable(texts))
+    return np.fromiter(every, np.int64, int(lengths.sum())), lengths
+
+
+def _codes(asked: Asked, terms: Terms) -> Int64Array:
+    """[numbers given]: which of the query's terms a word of this number is, or why it is none."""
+    known = terms.numbers.of_term
+    codes = np.full(len(known), _OTHER, np.int64)
+    for word in FUNCTION_WORDS:
+        if word in terms.numbers:
+            codes[terms.numbers[word]] = _OTHER if asked.keeps_function_words else _LEFT_OUT
+    for code, term in enumerate(asked.distinct):
+        for form in (term, f" {term}") if asked.keeps_function_words else (term,):
+            if form in known:
+                codes[known[form]] = code
+    return codes
+
+
+def _field(codes: Int64Array, lengths: Int64Array, distinct: int) -> Field:
+    """From the codes of all words, function words among them."""
+    left = codes != _LEFT_OUT
+    owner, codes = np.repeat(np.arange(len(lengths)), lengths)[left], codes[left]
+    terms = np.bincount(owner, minlength=len(lengths))
+    hits = np.flatnonzero(codes >= 0)
+    begins = np.concatenate([[0], np.cumsum(terms)[:-1]])
+    return Field(
+        words=lengths,
+        terms=terms,
+        owner=owner[hits],
+        place=hits - begins[owner[hits]],
+        code=codes[hits],
+        distinct=distinct,
     )
-
-
-def _rarities(asked: frozenset[str], read: Sequence[_Read]) -> dict[str, float]:
-    """Term -> inverse candidate frequency, never negative (BM25's in Lucene's form)."""
-    sets = [asked.intersection(passage.title + passage.text) for passage in read]
-    df = {term: sum(term in found for found in sets) for term in asked}
-    return {term: float(np.log1p((len(read) - n + 0.5) / (n + 0.5))) for term, n in df.items()}
-
-
-def _matches(question: _Asked, passage: _Read, rarity: Mapping[str, float]) -> dict[str, float]:
-    """The features of one query and one passage's words."""
-    asked = question.distinct
-    places: dict[str, list[int]] = {}
-    for place, term in enumerate(passage.text):
-        if term in asked:
-            places.setdefault(term, []).append(place)
-    in_title = asked.intersection(passage.title)
-    matched = sorted(in_title.union(places))  # sorted, so that sums round the same way every time
-    frequency = {t: len(places.get(t, ())) + passage.title.count(t) for t in matched}
-    weights = [rarity[term] for term in matched]
-    firsts = [places[term][0] for term in sorted(places)]
-    run = max(_longest_run(question.terms, part) for part in (passage.title, passage.text))
-    neighbours = {*pairwise(passage.title), *pairwise(passage.text)}
-    return {
-        "query_terms": len(question.terms),
-        "query_numbers": len(question.numbers),
-        "passage_words": passage.words,
-        "title_words": passage.title_words,
-        "coverage": _share(len(matched), len(asked)),
-        "text_coverage": _share(len(places), len(asked)),
-        "title_coverage": _share(len(in_title), len(asked)) if passage.title_words else np.nan,
-        "weighted_coverage": _share(sum(weights), sum(rarity[term] for term in sorted(asked))),
-        "matched_rarity_mean": float(np.mean(weights)) if weights else np.nan,
-        "matched_rarity_max": max(weights, default=np.nan),
-        "saturated_frequency": sum(rarity[t] * n / (n + 1.2) for t, n in frequency.items()),
-        "term_share": _share(sum(frequency.values()), len(passage.title) + len(passage.text)),
-        "longest_run": _share(run, len(question.terms)),
-        "phrase": float(0 < len(question.terms) == run),
-        "pairs_covered": _covered(question.pairs, neighbours),
-        "numbers_covered": _covered(question.numbers, passage.vocabulary),
-        "first_match": min(firsts, default=np.nan),
-        "mean_first_match": float(np.mean(firsts)) if firsts else np.nan,
-    }
-
-
-def _share(part: float, whole: float) -> float:
-    """part / whole; 0 of nothing."""
-    return part / whole if whole else 0.0
-
-
-def _covered(wanted: AbstractSet[object], found: AbstractSet[object]) -> float:
-    """The share of what is wanted that was found; NaN when nothing is wanted."""
-    return len(wanted & found) / len(wanted) if wanted else np.nan
-
-
-def _longest_run(asked: Sequence[str], found: Sequence[str]) -> int:
-    """Length of the longest stretch of ``asked`` that stands in ``found`` without a gap."""
-    places: dict[str, list[int]] = {}
-    for place, term in enumerate(asked):
-        places.setdefault(term, []).append(place)
-    longest, runs = 0, dict[int, int]()
-    for term in found:
-        # runs: place in the query -> length of the run that ends there and here
-        runs = {place: runs.get(place - 1, 0) + 1 for place in places.get(term, ())}
-        longest = max(longest, *runs.values()) if runs else longest
-    return longest

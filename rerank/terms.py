@@ -14,30 +14,53 @@ _LISTED = (
     "that the their them then there these they this those to was we were what when where which "
     "who whom whose why will with would you your"
 )
-_FUNCTION_WORDS = frozenset(_LISTED.split())
+FUNCTION_WORDS = frozenset(_LISTED.split())
+_REMEMBERED = 1_000_000
+"""Words whose numbers are held: some 200 MB at most."""
 
 
 class Terms:
-    """Texts to terms; one object per thread, because a PyStemmer object must not be shared."""
+    """Texts to terms; one object per thread, because a PyStemmer object must not be shared.
+
+    ``numbers`` gives every word the number of its term; a function word has one of its own,
+    under its stem with a blank before it, so that it can be told from a term that reads the same.
+    """
 
     def __init__(self) -> None:
         self._stemmer: Any = need("Stemmer", "the features of a reranker").Stemmer("english")
+        self.numbers = _Numbers(self._stemmer)
 
     def of_query(self, text: str) -> tuple[list[str], bool]:
         """The terms in order, and whether they are function words for want of anything else."""
         words = words_of(text)
-        content = [word for word in words if word not in _FUNCTION_WORDS]
-        return self._stems(content or words), not content
+        content = [word for word in words if word not in FUNCTION_WORDS]
+        return self.of_words(content or words), not content
 
-    def of_passage(self, words: list[str], function_words: bool) -> list[str]:
-        """The terms in order, with the function words only where the query consists of them."""
-        if not function_words:
-            words = [word for word in words if word not in _FUNCTION_WORDS]
-        return self._stems(words)
-
-    def _stems(self, words: list[str]) -> list[str]:
+    def of_words(self, words: list[str]) -> list[str]:
+        """The stem of every word, function words too; words as ``words_of`` gives them."""
         stems: list[str] = self._stemmer.stemWords(words)
         return stems
+
+
+class _Numbers(dict[str, int]):
+    """Word -> number of its term, given when it is first asked for; ``of_term`` are the terms'."""
+
+    def __init__(self, stemmer: Any) -> None:
+        super().__init__()
+        self._stemmer = stemmer
+        self.of_term: dict[str, int] = {}
+
+    def __missing__(self, word: str) -> int:
+        stem = self._stemmer.stemWord(word)
+        term = f" {stem}" if word in FUNCTION_WORDS else stem
+        self[word] = number = self.of_term.setdefault(term, len(self.of_term))
+        return number
+
+    def forget(self) -> None:
+        """Begin anew where the memory of words has grown large; numbers change."""
+        if len(self) > _REMEMBERED:
+            self.clear()
+            self.of_term.clear()
 
 
 def words_of(text: str) -> list[str]:

@@ -29,7 +29,7 @@ def explain(
     """Attribute the score of a query and a passage to pairs of their tokens."""
     import json
 
-    from ..explaining import explain as explained
+    from ..attribution import explain as explained
 
     if most < 1:
         raise BadArguments(f"--most is {most}; ask for at least one pair")

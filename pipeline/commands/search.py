@@ -14,9 +14,10 @@ from ..choices import Cold, Device, Fuse, Mode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ...core.records import Hit
+    from ...core.records import Hit, Query
     from ..cascade import Cascade
-    from ..search import Run
+    from ..explaining import Why
+    from ..search import Run, Search
 
 _LINES = 6  # of a passage's text for people; --json has all of it
 
@@ -75,7 +76,12 @@ def search(
         Path | None, typer.Option(help="As --cache, with a folder of your own for the outputs.")
     ] = None,
     tag: Annotated[str, typer.Option(help="The run file's last column.")] = "tamis",
-    explain: Annotated[bool, typer.Option("--explain", help="Show each stage's score.")] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Show scores and ranks by stage, and what a score is made of."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Search an index.
@@ -85,6 +91,8 @@ def search(
     _refuse_misfits(question, queries, output)
     stages = _Stages(cascade, mode, fuse, dense_weight, rerank or [], cold)
     stages.refuse_misfits()
+    if queries is not None and explain:
+        raise BadArguments("--explain is for a question; a run file has no room for it")
     if queries is None and (cache or work or at_once):
         raise BadArguments("--cache, --work and --at-once are for --queries FILE")
     from ..opening import open_index
@@ -106,21 +114,24 @@ def search(
         from ..search import AT_ONCE
         from ..stage_outputs import StageOutputs, default_folder
 
-        asked = read_queries(queries)
+        many = read_queries(queries)
         ready = chosen.over(opened, device=device.value)
         kept = StageOutputs(work or default_folder()) if cache or work else None
-        run = ready.run(asked, at_once=at_once or AT_ONCE, kept=kept, progress=Bars())
+        run = ready.run(many, at_once=at_once or AT_ONCE, kept=kept, progress=Bars())
         run.write(output, tag)
         _report_run(output, run, as_json=as_json)
         return
     from ...core.records import Query
 
-    run = chosen.over(opened, device=device.value).run([Query("1", question or "")])
+    asked = Query("1", question or "")
+    ready = chosen.over(opened, device=device.value)
+    run = ready.run([asked])
     milliseconds = {stage: 1000 * seconds for stage, seconds in run.seconds.items()}
+    reasons = _reasons(ready, asked) if explain else None
     if as_json:
-        _print_json(question or "", stages.told(chosen), run, milliseconds)
+        _print_json(question or "", stages.told(chosen), run, milliseconds, reasons)
     else:
-        _print_hits(run.hits(0), milliseconds, explain=explain)
+        _print_hits(run.hits(0), milliseconds, reasons)
         if run.cold is not None:
             typer.echo(f"cold tier: {'' if run.cold[0] else 'not '}searched", err=True)
 
@@ -203,7 +214,30 @@ def _weights(dense: float) -> dict[str, float]:
     return {"dense": dense, "lexical": 1 - dense}
 
 
-def _print_json(question: str, mode: str, run: Run, milliseconds: dict[str, float]) -> None:
+@dataclass(frozen=True)
+class _Reasons:
+    """What ``--explain`` shows: why each row has its place, and in words what that is."""
+
+    rows: dict[int, Why]
+    told: str
+
+
+def _reasons(search: Search, asked: Query) -> _Reasons:
+    from ..explaining import explained_stages, why
+
+    stages = explained_stages(search)
+    told = "explained: scores and ranks by stage"
+    told += f", and the score of {', '.join(stages)}" if stages else "; no stage explains its score"
+    return _Reasons(why(search, asked), told)
+
+
+def _print_json(
+    question: str,
+    mode: str,
+    run: Run,
+    milliseconds: dict[str, float],
+    reasons: _Reasons | None,
+) -> None:
     import json
 
     found = [
@@ -214,6 +248,7 @@ def _print_json(question: str, mode: str, run: Run, milliseconds: dict[str, floa
             "title": hit.passage.title,
             "text": hit.passage.text,
             "stages": dict(hit.stages),
+            **({} if reasons is None else {"why": reasons.rows[hit.row].to_json()}),
         }
         for hit in run.hits(0)
     ]
@@ -223,12 +258,14 @@ def _print_json(question: str, mode: str, run: Run, milliseconds: dict[str, floa
         "hits": found,
         "milliseconds": milliseconds,
     }
+    if reasons is not None:
+        body["explained"] = reasons.told
     if run.cold is not None:
         body["cold"] = bool(run.cold[0])
     print(json.dumps(body, indent=2, ensure_ascii=False))
 
 
-def _print_hits(hits: list[Hit], milliseconds: dict[str, float], *, explain: bool) -> None:
+def _print_hits(hits: list[Hit], milliseconds: dict[str, float], reasons: _Reasons | None) -> None:
     import shutil
     import sys
     import textwrap
@@ -241,13 +278,14 @@ def _print_hits(hits: list[Hit], milliseconds: dict[str, float], *, explain: boo
     for hit in hits:
         title = f"  {hit.passage.title}" if hit.passage.title else ""
         print(printable(f"{hit.rank:>3}. {hit.score:.4f}  {hit.passage.id}{title}"))
-        if explain and hit.stages:
-            told = "  ".join(f"{name} {score:.4f}" for name, score in hit.stages.items())
-            print(f"     {told}")
+        for line in () if reasons is None else reasons.rows[hit.row].lines():
+            print(printable(f"     {line}"))
         lines = textwrap.wrap(hit.passage.text, width - 5, max_lines=_LINES, placeholder=" …")
         print("\n".join(printable(f"     {line}") for line in lines))
     stages = "  ".join(f"{stage} {spent:.1f} ms" for stage, spent in milliseconds.items())
     print(stages, file=sys.stderr)
+    if reasons is not None:
+        print(reasons.told, file=sys.stderr)
 
 
 def _report_run(output: Path, run: Run, *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from ...core.qrels import read_qrels
 from ...core.queries import read_queries
 from ...index.passages import NAME as PASSAGES
 from ...index.passages import PassageTable
+from ..counting import CountedWhenAsked
 from ..intake import take_in
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def read_collection(
     folder = desk.folder("corpus", source.source)
     taken = take_in(source, folder, "fail", folder / "skipped.jsonl", progress)
     table = PassageTable(folder / PASSAGES, taken.batches, taken.rows, None)
+    table.terms = CountedWhenAsked(table.stream)  # of the whole collection, for every cut
     ids: list[str] = []
 
     def texts() -> Iterator[str]:

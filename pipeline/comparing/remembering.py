@@ -62,7 +62,9 @@ class RememberingReranker:
         places = [n for n, row in enumerate(ranking.rows.tolist()) if row not in known]
         stages = {name: scores[places] for name, scores in ranking.stages.items()}
         cut = Ranking(ranking.query, ranking.rows[places], ranking.scores[places], stages)
-        return Candidates(cut, [candidates.passages[place] for place in places])
+        quality = None if candidates.quality is None else candidates.quality[places]
+        passages = [candidates.passages[place] for place in places]
+        return Candidates(cut, passages, candidates.terms, quality)
 
     def _add(self, scores: dict[str, list[tuple[int, float]]]) -> None:
         for text, pairs in scores.items():

@@ -15,8 +15,8 @@ from tamis.core.errors import BadArguments
 from tamis.encoders.attribution.siamese import TOLERANCE, attribute
 from tamis.encoders.folded.encoder import static_of
 from tamis.encoders.transformer import TransformerEncoder
+from tamis.pipeline.attribution import explain, explainable
 from tamis.pipeline.cli import app
-from tamis.pipeline.explaining import explain, explainable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -100,8 +100,15 @@ NAMES = [
     "lexical/vocab.index.json",
     "passages.arrow",
     "tamis.json",
+    "words.arrow",
 ]
-READ_BY = {"docid": (), "index": ("dense", "hybrid"), "passages.arrow": MODES, "tamis.json": MODES}
+READ_BY = {
+    "docid": (),
+    "index": ("dense", "hybrid"),
+    "passages.arrow": MODES,
+    "tamis.json": MODES,
+    "words.arrow": (),  # rerankers alone read it
+}
 
 
 def read_by(name: str) -> tuple[str, ...]:

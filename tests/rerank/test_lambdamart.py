@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tamis.core.errors import BadData, CorruptFile, MissingDependency, MissingResource
+from tamis.core.errors import BadArguments, BadData, CorruptFile, MissingDependency, MissingResource
 from tamis.core.fingerprints import of_file
 from tamis.core.protocols import Candidates
 from tamis.core.records import Passage, Query, Ranking
@@ -38,7 +38,7 @@ def planted(queries: int, seed: int) -> tuple[list[Candidates], dict[str, dict[s
         colour, beast = random.choice(COLOURS), random.choice(BEASTS)
         right = int(random.integers(10))
         texts = [
-            f"the {colour} {beast} runs" if place == right else f"a {beast} and {colour} snow"
+            f"the {colour} {beast} runs" if place == right else f"{beast} and {colour} snow"
             for place in range(10)
         ]
         scores = np.sort(random.random(10).astype(np.float32))[::-1]
@@ -72,7 +72,9 @@ def test_training_finds_the_planted_rule(trained: Trained, model: Path) -> None:
         assert judgments[candidates.ranking.query.id] == {best: 1}
     assert trained.dev_ndcg == pytest.approx(1.0)
     assert (trained.queries, trained.dev_queries) == (240, 60)
-    assert next(iter(trained.gains)) in ("phrase", "longest_run", "pairs_covered")
+    assert next(iter(trained.gains)) in (
+        *("phrase", "longest_run", "pairs_covered", "ordered_pairs"),
+    )
 
 
 def test_the_same_call_gives_the_same_text(trained: Trained) -> None:
@@ -96,15 +98,100 @@ def test_rankings_of_one_query_stay_on_one_side_of_the_split(
     sides: list[set[str]] = []
     build = recipe._dataset
 
-    def watched(lightgbm: object, examples: list) -> object:
+    def watched(lightgbm: object, examples: list, names: list[str]) -> object:
         sides.append({example.query for example in examples})
-        return build(lightgbm, examples)
+        return build(lightgbm, examples, names)
 
     monkeypatch.setattr(recipe, "_dataset", watched)
     rankings, judgments = planted(60, seed=1)
     train_lambdamart([*rankings, *rankings], judgments, trees=2, threads=1)
     assert not sides[0] & sides[1]
     assert len(sides[0] | sides[1]) == 60
+
+
+def test_folds_give_the_mean_of_their_forests(tmp_path: Path) -> None:
+    import lightgbm
+
+    from tamis.rerank.features import features
+    from tamis.rerank.forest_file import mean_of_forests
+
+    rankings, judgments = planted(80, seed=1)
+    one, other = (
+        train_lambdamart(rankings, judgments, trees=4, threads=1, seed=seed).text for seed in (0, 1)
+    )
+    joined = mean_of_forests([one, other])
+    table = features(planted(1, seed=9)[0][0])
+    alone = [lightgbm.Booster(model_str=text).predict(table) for text in (one, other)]
+    (tmp_path / "mean.txt").write_text(joined, "utf-8")
+    mean = LambdamartReranker(model=tmp_path / "mean.txt")._booster.predict(table)
+    np.testing.assert_allclose(mean, (alone[0] + alone[1]) / 2, rtol=1e-12)
+    assert np.ptp(alone[0] - alone[1]) > 0
+
+
+def test_with_folds_every_query_is_held_out_once_and_more_never(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tamis.rerank.training import lambdamart as recipe
+
+    sides: list[list[str]] = []
+    build = recipe._dataset
+
+    def watched(lightgbm: object, examples: list, names: list[str]) -> object:
+        sides.append([example.query for example in examples])
+        return build(lightgbm, examples, names)
+
+    monkeypatch.setattr(recipe, "_dataset", watched)
+    own = recipe.examples(*planted(12, seed=1))
+    more = [
+        recipe.Example(f"more {each.query}", each.table, each.grades)
+        for each in recipe.examples(*planted(5, seed=2))
+    ]
+    trained = recipe.train_on(
+        own, more=more, trees=2, folds=3, threads=1, parameters={"min_data_in_leaf": 1}
+    )
+    taught, held_out = sides[::2], sides[1::2]
+    assert sorted(query for fold in held_out for query in fold) == sorted(e.query for e in own)
+    for fold, others in zip(held_out, taught, strict=True):
+        assert {*fold, *others} == {each.query for each in (*own, *more)}
+        assert {each.query for each in more} <= set(others)
+    assert (trained.queries, trained.dev_queries) == (12, 12)
+    with pytest.raises(BadArguments, match="folds is 0"):
+        recipe.train_on(own, folds=0)
+
+
+def test_a_model_trained_on_a_stage_reads_that_stage(tmp_path: Path) -> None:
+    rankings, _judgments = planted(100, seed=1)
+    random = np.random.default_rng(3)
+    known = [
+        Candidates(
+            Ranking(
+                each.ranking.query,
+                each.ranking.rows,
+                each.ranking.scores,
+                {"maxsim (tiny)": random.permutation(10).astype(np.float32)},
+            ),
+            each.passages,
+        )
+        for each in rankings
+    ]
+    judged = {
+        each.ranking.query.id: {
+            p.id: int(score > 7)
+            for p, score in zip(
+                each.passages, each.ranking.stages["maxsim (tiny)"].tolist(), strict=True
+            )
+        }
+        for each in known
+    }
+    trained = train_lambdamart(known, judged, trees=5, threads=1, stages=["maxsim"])
+    (tmp_path / "stacked.txt").write_text(trained.text, "utf-8")
+    reranker = LambdamartReranker(model=tmp_path / "stacked.txt")
+    assert reranker.stages == ("maxsim",)
+    (scores,) = reranker.score(known[:1])
+    best = known[0].ranking.stages["maxsim (tiny)"] > 7
+    assert scores[best].min() > scores[~best].max()
+    told = reranker.explain(known[0])
+    assert told[0].parts[0].name.startswith("maxsim_")
 
 
 def test_rankings_that_teach_nothing_are_left_out() -> None:

@@ -23,6 +23,7 @@ from tamis.rerank.maxsim import MaxsimReranker
 from tamis.rerank.monot5 import MonoT5Reranker
 from tamis.rerank.neural.reranker import NeuralReranker
 from tamis.rerank.neural.spec import MODELS
+from tamis.rerank.whole_vectors import EncoderReranker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,7 @@ RELATIVE = 3e-7  # a log-likelihood of -146 has neighbours 1.5e-5 away in float3
     params=[
         "cross",
         "cross in windows",
+        "encoder",
         "lambdamart",
         "likelihood, causal",
         "likelihood, seq2seq",
@@ -94,6 +96,9 @@ def make(  # noqa: PLR0911
     if request.param in MODELS:
         scorer = neural_scorer(request.param)
         return lambda keep=100: NeuralReranker(scorer, name=request.param, keep=keep)
+    if request.param == "encoder":
+        whole = tamis.encoder("tamis-tiny")
+        return lambda keep=100: EncoderReranker(whole_encoder=whole, keep=keep)
     if request.param == "maxsim":
         encoder = token_encoder("tamis-tiny")
         return lambda keep=100: MaxsimReranker(encoder=encoder, keep=keep)
