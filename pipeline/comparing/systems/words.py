@@ -1,0 +1,155 @@
+"""Numbers and sentences of a comparison as people read them, the same in every form of report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ....eval.intervals import CONFIDENCE, RESAMPLES
+from ....eval.presenting import ALPHA
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ....eval.equivalence import Equivalence
+    from .compared import Compared, Measured
+    from .examples import Move
+
+NO_VALUE = "–"
+
+
+def value(number: float) -> str:
+    return f"{number:.3f}"
+
+
+def signed(number: float) -> str:
+    """With its sign; a true minus, which is as wide as the plus."""
+    return f"{number:+.3f}".replace("-", "−")
+
+
+def p_value(number: float) -> str:
+    return "< .001" if number < 0.001 else f"{number:.3f}".removeprefix("0")
+
+
+def milliseconds(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def size(number: float) -> str:
+    """Bytes in the unit that suits them, thousands."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(number) < 999.5 or unit == "GB":
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    raise AssertionError
+
+
+def total(parts: Mapping[str, int | None]) -> str:
+    """The sum of what is known; "?" where a part is not."""
+    known = [part for part in parts.values() if part is not None]
+    lacking = len(known) < len(parts)
+    if not parts:
+        return "none"
+    return f"{size(sum(known))}{' + ?' if lacking else ''}" if known or not lacking else "?"
+
+
+def differs(found: Compared, system: str, measure: str) -> bool:
+    """By the randomisation test, after Holm."""
+    return found.comparison.p_holm.get(system, {}).get(measure, 1.0) < ALPHA
+
+
+def kind(system: Measured) -> str:
+    """What a system is, in a few words."""
+    cascade = system.spec.cascade
+    if cascade is None:
+        return "a run file"
+    both = cascade.dense is not None and cascade.lexical is not None
+    first = f"dense {cascade.dense}" if cascade.dense is not None else ""
+    lexical = f"BM25 {cascade.lexical}" if cascade.lexical is not None else ""
+    stages = [f"{first} + {lexical} ({cascade.fuse})" if both else first or lexical]
+    stages += [f"{_short(stage.name)} {stage.keep}" for stage in cascade.rerank]
+    return " → ".join(stages)
+
+
+def _short(name: str) -> str:
+    return name.rstrip("/").rpartition("/")[2]
+
+
+def collection(found: Compared) -> str:
+    """The corpus by its last name."""
+    source = found.spec.collection.corpus or found.spec.collection.index or ""
+    return _short(source) if not source.startswith("irds:") else source
+
+
+def title(found: Compared) -> str:
+    return found.spec.title or f"{len(found.systems)} systems on {collection(found)}"
+
+
+def split(found: Compared) -> str:
+    return (
+        f"{found.test.name} split of {collection(found)}: {len(found.test.queries):,} judged "
+        f"queries, {found.passages:,} passages"
+    )
+
+
+def quality_note(found: Compared) -> list[str]:
+    """What the table of measures says, and how it was found."""
+    compared = len(found.others) * len(found.measures)
+    notes = [
+        f"Means over {len(found.test.queries):,} queries; a query that a system does not answer "
+        f"counts with 0. In brackets the {CONFIDENCE:.0%} bootstrap interval over queries "
+        f"({RESAMPLES:,} resamples).",
+        f"Δ is the difference to {found.spec.baseline} on the same queries; p is that of a paired "
+        f"randomisation test, adjusted by Holm over all {compared} comparisons of this table. "
+        f"* marks p < .05.",
+        "An interval says how far one mean can be trusted. Whether two systems differ is for the "
+        "paired test: intervals may overlap and the difference be sure.",
+    ]
+    return notes
+
+
+def equivalence_note(found: Compared) -> str:
+    asked = found.spec.equivalence
+    assert asked is not None, "told only where it was asked for"
+    return (
+        f"Two one-sided paired t tests (TOST) at α = {asked.alpha:g}: equivalent means shown to lie "
+        f"within ±{100 * asked.margin:g} % of {found.spec.baseline}'s mean; not worse, shown to "
+        f"lie above −{100 * asked.margin:g} %. Not shown is not the same as different: power says "
+        f"how likely so many queries were to show equivalence of two systems that are equal. The p "
+        f"values are not adjusted for their number."
+    )
+
+
+def cost_note(found: Compared) -> list[str]:
+    timed = [each.costs for each in found.systems if each.costs is not None]
+    if not timed:
+        return ["All systems are run files: nothing was timed."]
+    few = timed[0]
+    return [
+        f"Measured on {found.machine}, each system in a process of its own, after "
+        f"{_warm_up()} queries that do not count. Milliseconds: {few.queries} queries of the test "
+        f"split, evenly spread, one at a time, from text to ranking; p50 is what half of them take "
+        f"at most, p95 what 95 % do. Throughput: the same queries in one batch.",
+        "Peak memory is the most that the process held, mapped index files, Python and libraries "
+        "included. Index: the parts that the system reads. Models: weights and vocabularies on "
+        "disk.",
+    ]
+
+
+def _warm_up() -> int:
+    from .worker import WARM_UP
+
+    return WARM_UP
+
+
+def verdict(test: Equivalence) -> str:
+    if test.equivalent:
+        return "equivalent"
+    if test.not_inferior:
+        return "not worse"
+    return "not shown"
+
+
+def places(move: Move) -> str:
+    """Ranks before and after, such as 7 → 1; "out" beyond the first ten."""
+    before, after = ("out" if rank is None else str(rank) for rank in (move.before, move.after))
+    return f"{before} → {after}"
