@@ -153,3 +153,37 @@ def places(move: Move) -> str:
     """Ranks before and after, such as 7 → 1; "out" beyond the first ten."""
     before, after = ("out" if rank is None else str(rank) for rank in (move.before, move.after))
     return f"{before} → {after}"
+
+
+def lead(found: Compared) -> str:
+    """What the first measure says, in a sentence or two, no more than the tests allow."""
+    first, base = found.measures[0], found.spec.baseline
+    values = {
+        each.name: found.comparison.evaluations[each.name].value(first) for each in found.systems
+    }
+    best = max(values, key=values.__getitem__)
+    told = f"{best} has the highest {first}, {value(values[best])}"
+    if best == base:
+        worse = [each.name for each in found.others if differs(found, each.name, first)]
+        return f"{told}; it is the baseline, and {_listed(worse)} shown to be below it."
+    delta = found.comparison.tests[best][first].delta
+    p = p_value(found.comparison.p_holm[best][first])
+    against = f"{signed(delta)} over {base}'s {value(values[base])}"
+    if differs(found, best, first):
+        return f"{told}: {against} (p {p}, Holm-adjusted)."
+    return f"{told}: {against}, which {len(found.test.queries):,} queries do not tell from chance (p {p})."
+
+
+def _listed(names: list[str]) -> str:
+    if not names:
+        return "no other is"
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
+
+
+def won(found: Compared, system: str) -> tuple[int, int, int]:
+    """Queries on which the first measure is better than the baseline's, worse, the same."""
+    first = found.measures[0]
+    after = found.comparison.evaluations[system].values[first]
+    before = found.comparison.evaluations[found.spec.baseline].values[first]
+    better, worse = int((after > before).sum()), int((after < before).sum())
+    return better, worse, len(after) - better - worse
