@@ -181,8 +181,9 @@ def _systems(
     as_json: bool,
 ) -> None:
     from ..comparing.systems.body import body_of
-    from ..comparing.systems.budget import Budget, compare_within
+    from ..comparing.systems.budget import compare_within
     from ..comparing.systems.side_by_side import compare_systems
+    from ..comparing.systems.spec import Budget
     from ..comparing.systems.summary import summary
     from ..comparing.systems.writing import write_comparison
     from ..progress import Bars
@@ -190,9 +191,7 @@ def _systems(
     command = _command()
     found: Compared
     if budget_ms is None:
-        found = compare_systems(
-            spec, output, device=device.value, command=command, progress=Bars()
-        )
+        found = compare_systems(spec, output, device=device.value, command=command, progress=Bars())
     else:
         budget = Budget(budget_ms, (percentile or Percentile.p50).value, system)
         found = compare_within(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ....core.records import RunScores
     from ....eval.measures import Measure
     from ...opening import Index
-    from .spec import CompareSpec, IndexSpec, SystemSpec
+    from .spec import Budget, CompareSpec, IndexSpec, SystemSpec
     from .splits import Split
 
 
@@ -44,9 +44,9 @@ class Checked:
     runs: Mapping[str, RunScores]
 
 
-def check(spec: CompareSpec) -> Checked:
+def check(spec: CompareSpec, budget: Budget | None = None) -> Checked:
     """Raises every misfit as one error: its own kind, or BadArguments where several kinds meet."""
-    problems: list[TamisError] = []
+    problems: list[TamisError] = [] if budget is None else list(budget.problems(spec))
     splits = read_splits(spec.collection, problems)
     measures = _measures(spec, problems)
     opened = _opened(spec, problems)

@@ -96,7 +96,9 @@ def with_texts(
     """The same with titles and texts, empty where the passage is not among ``passages``."""
     return {
         name: [
-            Example(e.kind, e.query, e.text, e.before, e.after, [_told(m, passages) for m in e.moves])
+            Example(
+                e.kind, e.query, e.text, e.before, e.after, [_told(m, passages) for m in e.moves]
+            )
             for e in each
         ]
         for name, each in examples.items()

@@ -42,7 +42,7 @@ def lines_of(found: Compared, figure: str = "") -> Iterator[str]:
     if figure:
         first = found.measures[0]
         yield from ("", f"![{first} against milliseconds a query]({figure})", "")
-        yield f"On the line: {', '.join(found.frontier)}. No other system is both faster and better."
+        yield f"On the line: {', '.join(found.frontier)}. No other is both faster and better."
     yield from ("", "## Query by query", "")
     yield from _examples(found)
     yield from ("## How", "")

@@ -223,7 +223,8 @@ def _examples(found: Compared) -> Iterator[str]:
 def _example(example: Example) -> Iterator[str]:
     values = f"{words.value(example.before)} → <b>{words.value(example.after)}</b>"
     yield f'<article class="example {example.kind}"><header>'
-    yield f"<span>{example.kind}, query {escape(example.query)}</span><span>{values}</span></header>"
+    yield f"<span>{example.kind}, query {escape(example.query)}</span>"
+    yield f"<span>{values}</span></header>"
     yield f'<p class="query">{escape(example.text)}</p><ul class="moves">'
     for move in example.moves:
         yield _move(move)

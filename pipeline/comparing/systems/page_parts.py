@@ -54,9 +54,7 @@ def equivalence_strip(test: Equivalence) -> str:
 def stage_bars(found: Compared) -> Iterator[str]:
     """Mean milliseconds a query by stage, a bar a system; one scale for all."""
     timed = [system for system in found.systems if system.costs is not None]
-    stages = list(
-        dict.fromkeys(name for each in timed if each.costs for name in each.costs.stages)
-    )
+    stages = list(dict.fromkeys(name for each in timed if each.costs for name in each.costs.stages))
     colours = {name: f"var(--s{place % _COLOURS})" for place, name in enumerate(stages)}
     longest = max((each.costs.mean_ms for each in timed if each.costs), default=0.0) or 1.0
     yield '<figure id="stages"><div class="bars">'
@@ -74,8 +72,8 @@ def stage_bars(found: Compared) -> Iterator[str]:
     for name in stages:
         yield f'<span><i style="background:{colours[name]}"></i>{escape(name)}</span>'
     yield (
-        "</div><figcaption>Mean milliseconds a query by stage, queries asked one at a time; a stage "
-        "that a query passes by counts with 0. Medians and 95th percentiles by stage are in "
+        "</div><figcaption>Mean milliseconds a query by stage, queries asked one at a time; a "
+        "stage that a query passes by counts with 0. Medians and 95th percentiles by stage are in "
         "report.md and report.json.</figcaption></figure>"
     )
 

@@ -36,7 +36,7 @@ from .splits import sample_of
 from .worker import Costs, Job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from ....core.progress import Progress
     from ....core.records import RunScores

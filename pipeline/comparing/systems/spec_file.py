@@ -248,16 +248,18 @@ class _Reader:
         margin = self._get(table, "margin", float, MARGIN, where)
         alpha = self._get(table, "alpha", float, ALPHA, where)
         if not 0 < margin < 1:
-            self.problems.append(f"margin in {where} is {margin}; expected a share such as {MARGIN}")
+            self.problems.append(
+                f"margin in {where} is {margin}; expected a share such as {MARGIN}"
+            )
         if not 0 < alpha < 0.5:
             self.problems.append(f"alpha in {where} is {alpha}; expected above 0 and below .5")
         return EquivalenceSpec(margin, alpha)
 
-    def _alone(
-        self, table: Mapping[str, Any], where: str, way: str, others: Iterable[str]
-    ) -> None:
+    def _alone(self, table: Mapping[str, Any], where: str, way: str, others: Iterable[str]) -> None:
         if doubled := [key for key in others if key in table]:
-            self.problems.append(f"{where} has a {way}, so {', '.join(doubled)} cannot be beside it")
+            self.problems.append(
+                f"{where} has a {way}, so {', '.join(doubled)} cannot be beside it"
+            )
 
     def _texts(
         self, table: Mapping[str, Any], name: str, default: Iterable[str], where: str

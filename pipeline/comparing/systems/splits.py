@@ -47,11 +47,11 @@ def read_splits(spec: CollectionSpec, problems: list[TamisError]) -> dict[str, S
         except TamisError as failure:
             problems.append(failure)
             continue
-        for query in read:
-            if asked.setdefault(query.id, query).text != query.text:
-                problems.append(
-                    BadData(f"query {query.id!r} has one text in {source} and another before it")
-                )
+        problems += [
+            BadData(f"query {query.id!r} has one text in {source} and another before it")
+            for query in read
+            if asked.setdefault(query.id, query).text != query.text
+        ]
     found: dict[str, Split] = {}
     for name, source in ((TEST, spec.test), (DEV, spec.dev)):
         if source:
@@ -121,5 +121,3 @@ def _apart(dev: Split, test: Split, problems: list[TamisError]) -> Split:
 
 def _letters(query: Query) -> str:
     return " ".join(query.text.casefold().split())
-
-

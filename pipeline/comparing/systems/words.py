@@ -11,10 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ....eval.equivalence import Equivalence
+    from ...cascade import Cascade
     from .compared import Compared, Measured
     from .examples import Move
 
-NO_VALUE = "–"
+NO_VALUE = "-"
+
+
+MINUS = "\u2212"
+"""As wide as a plus."""
 
 
 def value(number: float) -> str:
@@ -22,8 +27,8 @@ def value(number: float) -> str:
 
 
 def signed(number: float) -> str:
-    """With its sign; a true minus, which is as wide as the plus."""
-    return f"{number:+.3f}".replace("-", "−")
+    """With its sign."""
+    return f"{number:+.3f}".replace("-", MINUS)
 
 
 def p_value(number: float) -> str:
@@ -59,9 +64,11 @@ def differs(found: Compared, system: str, measure: str) -> bool:
 
 def kind(system: Measured) -> str:
     """What a system is, in a few words."""
-    cascade = system.spec.cascade
-    if cascade is None:
-        return "a run file"
+    return "a run file" if system.spec.cascade is None else kind_of(system.spec.cascade)
+
+
+def kind_of(cascade: Cascade) -> str:
+    """Its stages with their depths."""
     both = cascade.dense is not None and cascade.lexical is not None
     first = f"dense {cascade.dense}" if cascade.dense is not None else ""
     lexical = f"BM25 {cascade.lexical}" if cascade.lexical is not None else ""
@@ -94,9 +101,9 @@ def split(found: Compared) -> str:
 def quality_note(found: Compared) -> list[str]:
     """What the table of measures says, and how it was found."""
     compared = len(found.others) * len(found.measures)
-    notes = [
+    return [
         f"Means over {len(found.test.queries):,} queries; a query that a system does not answer "
-        f"counts with 0. In brackets the {CONFIDENCE:.0%} bootstrap interval over queries "
+        f"counts with 0. Beside each the {CONFIDENCE:.0%} bootstrap interval over queries "
         f"({RESAMPLES:,} resamples).",
         f"Δ is the difference to {found.spec.baseline} on the same queries; p is that of a paired "
         f"randomisation test, adjusted by Holm over all {compared} comparisons of this table. "
@@ -104,18 +111,17 @@ def quality_note(found: Compared) -> list[str]:
         "An interval says how far one mean can be trusted. Whether two systems differ is for the "
         "paired test: intervals may overlap and the difference be sure.",
     ]
-    return notes
 
 
 def equivalence_note(found: Compared) -> str:
     asked = found.spec.equivalence
     assert asked is not None, "told only where it was asked for"
     return (
-        f"Two one-sided paired t tests (TOST) at α = {asked.alpha:g}: equivalent means shown to lie "
-        f"within ±{100 * asked.margin:g} % of {found.spec.baseline}'s mean; not worse, shown to "
-        f"lie above −{100 * asked.margin:g} %. Not shown is not the same as different: power says "
-        f"how likely so many queries were to show equivalence of two systems that are equal. The p "
-        f"values are not adjusted for their number."
+        f"Two one-sided paired t tests (TOST) at {asked.alpha:g} each: equivalent means shown to "
+        f"lie within ±{100 * asked.margin:g} % of {found.spec.baseline}'s mean; not worse, shown "
+        f"to lie above {MINUS}{100 * asked.margin:g} %. Not shown is not the same as different: "
+        f"power says how likely so many queries were to show equivalence of two systems that are "
+        f"equal. The p values are not adjusted for their number."
     )
 
 
@@ -171,7 +177,8 @@ def lead(found: Compared) -> str:
     against = f"{signed(delta)} over {base}'s {value(values[base])}"
     if differs(found, best, first):
         return f"{told}: {against} (p {p}, Holm-adjusted)."
-    return f"{told}: {against}, which {len(found.test.queries):,} queries do not tell from chance (p {p})."
+    queries = f"{len(found.test.queries):,} queries"
+    return f"{told}: {against}, which {queries} do not tell from chance (p {p})."
 
 
 def _listed(names: list[str]) -> str:

@@ -1,8 +1,8 @@
 """One system in a process of its own: its answers, milliseconds, throughput and memory.
 
-``python -P -m tamis.pipeline.comparing.systems.worker JOB ANSWER``: JOB is a ``Job`` as JSON, ANSWER
-the file that will hold what was found. A process that has held nothing else has a peak of memory
-that means something.
+``python -P -m tamis.pipeline.comparing.systems.worker JOB ANSWER``: JOB is a ``Job`` as JSON,
+ANSWER the file that will hold what was found. A process that has held nothing else has a peak of
+memory that means something.
 """
 
 from __future__ import annotations
@@ -81,14 +81,14 @@ def main(job: Path, answer: Path) -> None:
     """Errors raised on purpose are an answer, too: {"error": class name, "message"}."""
     body: dict[str, Any]
     try:
-        body = _done(from_json(Job, json.loads(job.read_bytes()), str(job)))
+        body = done(from_json(Job, json.loads(job.read_bytes()), str(job)))
     except TamisError as failure:
         body = {"error": type(failure).__name__, "message": str(failure)}
     with replacing(answer) as out:
         json.dump(body, out)
 
 
-def _done(job: Job) -> dict[str, Any]:
+def done(job: Job) -> dict[str, Any]:
     begun = time.perf_counter()
     cascade, _ = cascade_of(tomllib.loads(job.cascade), Path())
     search = cascade.over(open_index(job.index, device=job.device), device=job.device)

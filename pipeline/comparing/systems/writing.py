@@ -77,4 +77,7 @@ def figure_of(found: Compared) -> ParetoFigure | None:
     if not points:
         return None
     caption = f"{words.collection(found)}, {found.test.name}, {len(found.test.queries):,} queries"
-    return ParetoFigure(first, points, others, caption)
+    budget = None
+    if found.choice is not None and found.choice.budget.percentile == "p50":
+        budget = found.choice.budget.milliseconds
+    return ParetoFigure(first, points, others, caption, budget)
