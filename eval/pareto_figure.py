@@ -177,7 +177,7 @@ def _limits(axis: Any, figure: ParetoFigure) -> None:
     times = [point.milliseconds for point in figure.points]
     if figure.budget is not None:
         times.append(figure.budget)
-    axis.set_xlim(min(times) / 1.8, max(times) * 2.2)
+    axis.set_xlim(min(times) / 2.4, max(times) * 2.4)
     axis.xaxis.set_major_formatter(lambda ms, _place: f"{ms:g}")
     axis.locator_params(axis="y", nbins=6)
 

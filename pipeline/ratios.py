@@ -57,11 +57,12 @@ class Outcome:
     problem: str = ""
 
 
-def programs(folder: Path = PROGRAMS) -> dict[str, str]:
+def programs(folder: Path | None = None) -> dict[str, str]:
     """Name -> arguments of a quick run, sorted; no program is imported for it.
 
     MissingResource where there are none: in an installed tamis.
     """
+    folder = folder or PROGRAMS
     if not folder.is_dir():
         raise MissingResource(
             f"the benchmark programs are not part of an installed tamis ({folder} is not there); "
@@ -75,7 +76,7 @@ def run_programs(
     only: Sequence[str] = (),
     *,
     collections: Path | None = None,
-    folder: Path = PROGRAMS,
+    folder: Path | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Outcome]:
     """Each program's outcome as it comes; all that have ratios, or those of ``only``.
@@ -83,6 +84,7 @@ def run_programs(
     ``collections`` is for programs that need collections which the checkout does not have.
     Raises BadArguments for a name that is no program with a ratio, before any is run.
     """
+    folder = folder or PROGRAMS
     known = programs(folder)
     if strange := [name for name in only if name not in known]:
         hint = near(strange[0], known) or ","

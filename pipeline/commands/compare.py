@@ -11,6 +11,8 @@ from ...core.errors import BadArguments
 from ..choices import DEFAULT_ENCODER, DEFAULT_QUALITY, Device, Mode, Percentile
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..comparing.prune_curve import PruneCurve
     from ..comparing.systems.compared import Compared
 
@@ -164,7 +166,7 @@ def compare(
     _systems(what, output, budget_ms, percentile, system, device, as_json=as_json)
 
 
-def _refuse(given: dict[str, object], needed: str) -> None:
+def _refuse(given: Mapping[str, object], needed: str) -> None:
     """Options that would silently do nothing."""
     if told := [f"--{name}" for name, value in given.items() if value not in (None, [])]:
         raise BadArguments(f"{', '.join(told)} {'is' if len(told) == 1 else 'are'} for {needed}")

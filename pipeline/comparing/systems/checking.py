@@ -147,12 +147,12 @@ def _system(
 def _runs(
     spec: CompareSpec, test: Split | None, problems: list[TamisError]
 ) -> dict[str, RunScores]:
-    found = {}
+    found: dict[str, RunScores] = {}
     for system in spec.systems:
         if system.run is None:
             continue
         try:
-            found[system.name] = read_run(system.run)
+            found[system.name] = read_run(Path(system.run))
         except TamisError as failure:
             problems.append(type(failure)(f"system {system.name!r}: {failure}"))
             continue

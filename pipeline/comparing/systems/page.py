@@ -78,11 +78,14 @@ def _figure(found: Compared, figure: str) -> Iterator[str]:
     first = escape(found.measures[0])
     yield "<h2>Quality against time</h2>"
     yield f'<figure id="pareto">{figure}'
+    budget = ""
+    if found.choice is not None and found.choice.budget.percentile == "p50":
+        budget = f" The dashed line is the budget, {found.choice.budget.milliseconds:g} ms."
     yield (
         f"<figcaption>{first} on the {escape(words.split(found))}, against the median time of a "
         f"query asked alone. Vertical lines are 95 % intervals. The stepped line joins the systems "
         f"that no other beats in both: {escape(', '.join(found.frontier))}. Hollow points are "
-        f"beaten: another system is at least as fast and better.</figcaption></figure>"
+        f"beaten: another system is at least as fast and better.{budget}</figcaption></figure>"
     )
 
 
@@ -142,7 +145,8 @@ def _equivalences(found: Compared) -> Iterator[str]:
 
 def _equivalence_cells(test: Equivalence) -> str:
     verdict = words.verdict(test)
-    tone = {"equivalent": "good", "not worse": "plain"}.get(verdict, "")
+    tones = {"equivalent": "good", "better": "good", "not worse": "plain", "worse": "bad"}
+    tone = tones.get(verdict, "")
     p = words.NO_VALUE if test.p_equivalence is None else words.p_value(test.p_equivalence)
     power = words.NO_VALUE if test.power_if_equal is None else f"{test.power_if_equal:.2f}"
     return (

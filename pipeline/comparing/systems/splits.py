@@ -53,10 +53,10 @@ def read_splits(spec: CollectionSpec, problems: list[TamisError]) -> dict[str, S
             if asked.setdefault(query.id, query).text != query.text
         ]
     found: dict[str, Split] = {}
-    for name, source in ((TEST, spec.test), (DEV, spec.dev)):
-        if source:
+    for name, judged in ((TEST, spec.test), (DEV, spec.dev)):
+        if judged:
             try:
-                found[name] = _split(name, source, asked)
+                found[name] = _split(name, judged, asked)
             except TamisError as failure:
                 problems.append(failure)
     if len(found) == 2:

@@ -23,9 +23,10 @@ def variants(cascade: Cascade) -> list[Cascade]:
     found = []
     for dense, lexical in _first_stages(cascade):
         for depth in _depths(deepest):
+            reach = max(min(depth, each or 0) for each in _asked(cascade, dense, lexical))
             for stages in product(*map(_forms, cascade.rerank)):
                 kept = tuple(stage for stage in stages if stage is not None)
-                if _shrinks(depth, kept):
+                if _shrinks(reach, kept):
                     found.append(_made(cascade, dense, lexical, depth, kept))
     return list({repr(each): each for each in found}.values())
 
@@ -51,6 +52,12 @@ def _first_stages(cascade: Cascade) -> Iterator[tuple[bool, bool]]:
     if dense and lexical:
         yield True, False
         yield False, True
+
+
+def _asked(cascade: Cascade, dense: bool, lexical: bool) -> Iterator[int | None]:
+    """The depths that are written for the first stages of a form."""
+    yield cascade.dense if dense else None
+    yield cascade.lexical if lexical else None
 
 
 def _depths(written: int) -> list[int]:

@@ -119,9 +119,10 @@ def equivalence_note(found: Compared) -> str:
     return (
         f"Two one-sided paired t tests (TOST) at {asked.alpha:g} each: equivalent means shown to "
         f"lie within ±{100 * asked.margin:g} % of {found.spec.baseline}'s mean; not worse, shown "
-        f"to lie above {MINUS}{100 * asked.margin:g} %. Not shown is not the same as different: "
-        f"power says how likely so many queries were to show equivalence of two systems that are "
-        f"equal. The p values are not adjusted for their number."
+        f"to lie above {MINUS}{100 * asked.margin:g} %; better and worse, shown to lie beyond the "
+        f"margin. Not shown is not the same as different: power says how likely so many queries "
+        f"were to show equivalence of two systems that are equal. The p values are not adjusted "
+        f"for their number."
     )
 
 
@@ -148,11 +149,14 @@ def _warm_up() -> int:
 
 
 def verdict(test: Equivalence) -> str:
+    """What its interval shows of the difference, held against the margin on both sides."""
     if test.equivalent:
         return "equivalent"
-    if test.not_inferior:
-        return "not worse"
-    return "not shown"
+    if test.low is not None and test.low > test.margin:
+        return "better"
+    if test.high is not None and test.high < -test.margin:
+        return "worse"
+    return "not worse" if test.not_inferior else "not shown"
 
 
 def places(move: Move) -> str:
