@@ -161,6 +161,7 @@ def _how(found: Compared) -> Sequence[str]:
         f"- machine: {found.machine}",
         f"- versions: {told}",
         f"- judgments: {found.test.source}",
+        *(f"- index {name}: {origin}" for name, origin in words.indexes(found).items()),
         f"- ties: {found.comparison.ties}; seed of resampling: {found.comparison.seed}",
     ]
 

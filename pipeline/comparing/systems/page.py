@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...cascade_file import to_toml
 from . import words
-from .page_parts import equivalence_strip, interval_strip, stage_bars
+from .page_parts import equivalence_strip, interval_strip, stage_bars, won_strip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -212,13 +212,15 @@ def _examples(found: Compared) -> Iterator[str]:
         f"Each lists passages that changed places among the first ten, judged relevant ones first: "
         f"rank with {base} → rank with the system.</p>"
     )
-    for place, (name, examples) in enumerate(found.examples.items()):
+    shown = words.most_interesting(found)
+    for name, examples in found.examples.items():
         better, worse, same = words.won(found, name)
-        opened = " open" if place == len(found.examples) - 1 else ""
         yield (
-            f"<details{opened}><summary>{escape(name)} <span>{better} queries better, {worse} "
-            f'worse, {same} the same</span></summary><div class="examples">'
+            f"<details{' open' if name == shown else ''}><summary>{escape(name)} "
+            f"{won_strip(better, same, worse)}<span>{better} queries better, {worse} worse, {same} "
+            f"the same</span></summary>"
         )
+        yield '<div class="examples">' if examples else "<p>No query differs.</p><div>"
         for example in examples:
             yield from _example(example)
         yield "</div></details>"
@@ -241,9 +243,8 @@ def _move(move: Move) -> str:
     text = move.text if len(move.text) <= _SHOWN else f"{move.text[:_SHOWN].rstrip()}…"
     judged = ""
     if move.grade is not None:
-        tone, told = ("good", "relevant") if move.grade > 0 else ("", "not relevant")
-        shown = f"{told}, {move.grade}" if move.grade > 1 else told
-        judged = f'<span class="tag {tone}">{shown}</span>'
+        tone = "good" if move.grade > 0 else ""
+        judged = f'<span class="tag {tone}">judged {move.grade}</span>'
     return (
         f'<li><div><span class="rank {"up" if rose else "down"}">{words.places(move)}</span>'
         f'{judged}</div><div class="text">{title}{escape(text)}</div></li>'
@@ -258,6 +259,7 @@ def _how(found: Compared) -> Iterator[str]:
         "machine": escape(found.machine),
         "versions": escape(", ".join(f"{n} {v}" for n, v in found.versions.items())),
         "judgments": escape(found.test.source),
+        **{f"index {escape(n)}": escape(t) for n, t in words.indexes(found).items()},
         "ties": escape(f"{interval.ties}; seed of resampling {interval.seed}"),
     }
     cells = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in told.items())

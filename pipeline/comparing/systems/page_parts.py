@@ -51,6 +51,13 @@ def equivalence_strip(test: Equivalence) -> str:
     )
 
 
+def won_strip(better: int, same: int, worse: int) -> str:
+    """Shares of the queries, as one bar."""
+    parts = ((better, "var(--good)"), (same, "var(--rule)"), (worse, "var(--bad)"))
+    cells = "".join(f'<i style="flex:{count};background:{tone}"></i>' for count, tone in parts)
+    return f'<span class="won" aria-hidden="true">{cells}</span>'
+
+
 def stage_bars(found: Compared) -> Iterator[str]:
     """Mean milliseconds a query by stage, a bar a system; one scale for all."""
     timed = [system for system in found.systems if system.costs is not None]

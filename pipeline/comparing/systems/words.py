@@ -191,6 +191,25 @@ def _listed(names: list[str]) -> str:
     return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
 
 
+def most_interesting(found: Compared) -> str:
+    """Of the systems that are tested, the one with the highest first measure."""
+    first = found.measures[0]
+    names = [system.name for system in found.others]
+    values = {name: found.comparison.evaluations[name].value(first) for name in names}
+    return max(names, key=values.__getitem__, default="")
+
+
+def indexes(found: Compared) -> dict[str, str]:
+    """Where each index came from: its folder, or what it was built with."""
+    used = {each.spec.index for each in found.systems if each.spec.cascade is not None}
+    told = {}
+    for name, index in found.spec.indexes.items():
+        if name in used:
+            options = ", ".join(f"{key} {value}" for key, value in index.options.items())
+            told[name] = index.path or f"built with {options or 'the default options'}"
+    return told
+
+
 def won(found: Compared, system: str) -> tuple[int, int, int]:
     """Queries on which the first measure is better than the baseline's, worse, the same."""
     first = found.measures[0]
