@@ -187,7 +187,6 @@ def _systems(
     from ..comparing.systems.side_by_side import compare_systems
     from ..comparing.systems.spec import Budget
     from ..comparing.systems.summary import summary
-    from ..comparing.systems.writing import write_comparison
     from ..progress import Bars
 
     command = _command()
@@ -199,7 +198,7 @@ def _systems(
         found = compare_within(
             budget, spec, output, device=device.value, command=command, progress=Bars()
         )
-    written = write_comparison(found, output)
+    written = found.write(output)
     for warning in found.warnings:
         typer.echo(f"warning: {warning}", err=True)
     if as_json:

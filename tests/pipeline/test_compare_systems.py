@@ -131,6 +131,37 @@ def test_a_system_in_its_own_process_answers_the_same(small: Path) -> None:
     assert 20e6 < costs.loaded_bytes <= costs.peak_bytes < 2e9
 
 
+def test_an_index_may_be_all_there_is_of_the_collection(small: Path, asked: list[Job]) -> None:
+    first = compared(small)
+    home = small.parent
+    (folder,) = (home / "out" / "work" / "indexes").iterdir()
+    folder.rename(home / "idx")
+    text = small.read_text("utf-8").replace('[index.main]\nencoder = "hashing"\n', "")
+    text = text.replace('corpus = "."', 'index = "idx"\nqueries = "queries.jsonl"')
+    text = text.replace('"dev"', '"qrels/dev.tsv"').replace('"test"', '"qrels/test.tsv"')
+    (home / "again.toml").write_text(text, "utf-8")
+    again = compare_systems(home / "again.toml", home / "other")
+    assert again.passages == 60
+    assert again.examples == first.examples
+    for name, evaluation in first.comparison.evaluations.items():
+        told = again.comparison.evaluations[name].values["nDCG@10"]
+        assert np.array_equal(told, evaluation.values["nDCG@10"])
+
+
+def test_run_files_alone_need_no_index_and_no_time(small: Path, asked: list[Job]) -> None:
+    text = small.read_text("utf-8")
+    runs = "".join(f'[[system]]\nname = "{n}"\nrun = "peer.run"\n' for n in ("words", "two"))
+    head = text[: text.index("[index.main]")]
+    small.write_text(head + runs, "utf-8")
+    found = compared(small)
+    assert not asked
+    assert found.frontier == []
+    assert found.comparison.tests["two"]["R@10"].delta == 0
+    written = {path.name for path in write_comparison(found, small.parent / "out")}
+    assert written == {"report.html", "report.md", "report.json"}
+    assert "nothing was timed" in "\n".join(lines_of(found))
+
+
 def test_what_goes_wrong_in_a_process_names_the_system(small: Path, asked: list[Job]) -> None:
     compared(small)
     job = asked[0]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from ....eval.comparison import Comparison
     from ....eval.equivalence import Equivalence
@@ -57,6 +58,12 @@ class Compared:
     versions: Mapping[str, str]
     warnings: Sequence[str]
     choice: Choice | None = None
+
+    def write(self, folder: Path | str) -> list[Path]:
+        """``write_comparison``: report.html, report.md, report.json and figures."""
+        from .writing import write_comparison
+
+        return write_comparison(self, folder)
 
     @property
     def measures(self) -> list[str]:

@@ -99,7 +99,7 @@ class _Reader:
     def spec(self, body: Mapping[str, Any]) -> CompareSpec:
         self._known(body, TOP, "the file")
         systems = self._systems(body.get("system"))
-        indexes = self._indexes(body)
+        indexes = self._indexes(body, implied=any(system.cascade for system in systems))
         baseline = self._get(body, "baseline", str, "", "the file")
         if not baseline and systems:
             baseline = systems[0].name
@@ -165,7 +165,8 @@ class _Reader:
             return str(named)
         return self._located(given)
 
-    def _indexes(self, body: Mapping[str, Any]) -> list[IndexSpec]:
+    def _indexes(self, body: Mapping[str, Any], *, implied: bool) -> list[IndexSpec]:
+        """``implied``: where none is declared, one there is: the collection's, or built plainly."""
         tables = self._get(body, "index", dict, {}, "the file")
         found = []
         for name, table in tables.items():
@@ -187,7 +188,7 @@ class _Reader:
                     options[key] = self._beside(options[key])
             found.append(IndexSpec(name, None if path is None else self._located(path), options))
         collection = body.get("collection")
-        if not found and isinstance(collection, dict):
+        if not found and implied and isinstance(collection, dict):
             own = collection.get("index")
             found = [IndexSpec(OWN_INDEX, self._located(own) if isinstance(own, str) else None)]
         return found
