@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from tamis.core.errors import BadArguments, FailedWhileRunning, MissingResource
 from tamis.core.qrels import read_qrels
 from tamis.core.queries import read_queries
+from tamis.core.records import Query
 from tamis.core.runs import read_run
 from tamis.eval.comparison import evaluate_runs
 from tamis.eval.equivalence import equivalence
@@ -103,6 +104,23 @@ def test_costs_are_of_the_sample_and_of_what_the_system_reads(
     assert set(both.index_bytes) == {"BM25", "texts and ids", "vectors"}
     assert (both.model_bytes, words.model_bytes) == ({"encoder hashing": 0}, {})
     assert (peer.costs, peer.index_bytes) == (None, {})
+
+
+def test_the_clock_runs_after_a_warm_up_one_query_at_a_time_then_all_together() -> None:
+    calls: list[tuple[list[str], int]] = []
+
+    class Asked:
+        times: ClassVar = {}
+
+        def run(self, queries: list[Query], *, at_once: int) -> Asked:
+            calls.append(([query.id for query in queries], at_once))
+            return self
+
+    sample = [Query(str(number), "text") for number in range(4)]
+    costs = worker.costs_of(Asked(), sample)  # type: ignore[arg-type]
+    alone = [([query.id], 1) for query in sample]
+    assert calls == [(["0", "1", "2"], 1), *alone, (["0", "1", "2", "3"], 256)]
+    assert (costs.queries, costs.at_once, costs.stages) == (4, 4, {})
 
 
 def test_nothing_is_run_again_but_what_changed(small: Path, asked: list[Job]) -> None:
