@@ -24,9 +24,11 @@ from tamis.pipeline.comparing.systems import budget as budgets
 from tamis.pipeline.comparing.systems import side_by_side, worker
 from tamis.pipeline.comparing.systems.body import body_of
 from tamis.pipeline.comparing.systems.markdown_report import lines_of
+from tamis.pipeline.comparing.systems.page import page_of
 from tamis.pipeline.comparing.systems.side_by_side import compare_systems, run_alone
 from tamis.pipeline.comparing.systems.spec import Budget
 from tamis.pipeline.comparing.systems.spec_file import read_spec
+from tamis.pipeline.comparing.systems.summary import summary
 from tamis.pipeline.comparing.systems.writing import write_comparison
 from tamis.pipeline.opening import open_index
 
@@ -307,6 +309,15 @@ def test_the_best_form_within_the_budget_is_chosen_on_dev(
     names = [system.name for system in found.systems]
     assert names == ["words", "both", "both within 30 ms", "peer"]
     assert "within 30 ms (p50) on dev" in choice.sentence
+    costs = next(each.costs for each in found.systems if each.name == "both within 30 ms")
+    assert costs is not None
+    slow = [
+        replace(each, costs=replace(costs, p50_ms=31.0)) if each.name == choice.name else each
+        for each in found.systems
+    ]
+    late = replace(found, systems=slow)
+    for page in ("\n".join(lines_of(late)), page_of(late, ""), "\n".join(summary(late))):
+        assert "On test it took 31 ms, over the budget." in page
     assert body_of(found)["choice"]["dev_queries"] == 8
 
 

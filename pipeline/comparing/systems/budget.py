@@ -14,7 +14,6 @@ from ...cascade_file import to_toml
 from ...stage_outputs import code_version
 from ..desk import Desk
 from ..machine import machine
-from ..markdown import table
 from ..pipelines import Answered
 from ..remembering import RememberingReranker
 from . import words
@@ -114,9 +113,6 @@ class Choice:
             time = words.milliseconds(each.milliseconds or 0.0)
             rows.append([words.kind_of(each.cascade) + chosen, value, time])
         return ["form", f"{self.measure}, dev", f"{self.budget.percentile} ms, dev"], rows
-
-    def markdown(self) -> list[str]:
-        return [self.sentence, "", *table(*self.table()), "", self.note]
 
     def to_json(self) -> dict[str, Any]:
         return {

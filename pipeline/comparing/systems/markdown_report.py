@@ -32,7 +32,7 @@ def lines_of(found: Compared, figure: str = "") -> Iterator[str]:
         yield from ("", words.equivalence_note(found))
     if found.choice is not None:
         yield from ("", "## Depths within the budget", "")
-        yield from found.choice.markdown()
+        yield from (words.choice(found), "", *table(*found.choice.table()), "", found.choice.note)
     yield from ("", "## What they cost", "")
     yield from _costs(found)
     for note in words.cost_note(found):

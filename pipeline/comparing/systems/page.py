@@ -160,7 +160,7 @@ def _choice(found: Compared) -> Iterator[str]:
     if found.choice is None:
         return
     yield "<h2>Depths within the budget</h2>"
-    yield f"<p>{escape(found.choice.sentence)}</p>"
+    yield f"<p>{escape(words.choice(found))}</p>"
     yield from html_table(*found.choice.table(), "choice")
     yield f'<p class="note">{escape(found.choice.note)}</p>'
 

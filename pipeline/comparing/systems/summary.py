@@ -37,5 +37,5 @@ def summary(found: Compared) -> list[str]:
         f"Holm, p < .05)"
     )
     if found.choice is not None:
-        lines.append(found.choice.sentence)
+        lines.append(words.choice(found))
     return lines

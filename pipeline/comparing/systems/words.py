@@ -210,6 +210,18 @@ def indexes(found: Compared) -> dict[str, str]:
     return told
 
 
+def choice(found: Compared) -> str:
+    """What was chosen for the budget on dev, and whether it kept to it on test."""
+    if found.choice is None:
+        return ""
+    budget = found.choice.budget
+    costs = next(each.costs for each in found.systems if each.name == found.choice.name)
+    assert costs is not None, "a cascade was timed"
+    took = costs.p50_ms if budget.percentile == "p50" else costs.p95_ms
+    kept = "within the budget" if took <= budget.milliseconds else "over the budget"
+    return f"{found.choice.sentence} On test it took {milliseconds(took)} ms, {kept}."
+
+
 def won(found: Compared, system: str) -> tuple[int, int, int]:
     """Queries on which the first measure is better than the baseline's, worse, the same."""
     first = found.measures[0]
