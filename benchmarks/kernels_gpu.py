@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,8 @@ COLUMNS = ("op", "fwd ms", "fwd share of copy", "fwd+bwd ms", "fwd+bwd share of 
 def main() -> None:
     chosen = options()
     if chosen.device != "cpu" and not torch.cuda.is_available():
-        raise SystemExit("no CUDA device here; --device cpu --tokens 512 tries the program")
+        print("no CUDA device here; --device cpu --tokens 512 tries the program", file=sys.stderr)
+        raise SystemExit(3)
     bandwidth = copy_bandwidth(chosen.device, chosen.repeats)
     print(f"{hardware()}; torch {torch.__version__}; copy {bandwidth / 1e9:.0f} GB/s")
     if chosen.device == "cpu":

@@ -30,6 +30,7 @@ PROGRAMS = Path(__file__).resolve().parent.parent / "benchmarks"
 """Where a checkout has them; a wheel leaves them out."""
 
 _CONSTANT = "QUICK"
+_NOT_HERE = 3  # a program that this machine cannot run, for want of a GPU say, ends with it
 _SAID = {"ratio", "ours", "peer", "ours_ms", "peer_ms", "unit", "bar"}
 
 
@@ -124,7 +125,8 @@ def _outcome(name: str, arguments: str, collections: Path | None, folder: Path) 
     body = _last_line(done.stdout)
     if body is None:
         said = [line for line in done.stderr.splitlines() if line.strip()] or ["nothing"]
-        return Outcome(name, command, problem=f"exit code {done.returncode}: {said[-1]}")
+        ended = "" if done.returncode == _NOT_HERE else f"exit code {done.returncode}: "
+        return Outcome(name, command, problem=f"{ended}{said[-1]}")
     lines = [line for line in body["lines"] if "ratio" in line]
     if not lines:
         return Outcome(name, command, problem="it printed no line with a ratio")

@@ -69,6 +69,15 @@ def test_a_program_that_breaks_off_is_told_and_the_others_go_on(
     assert found[1].problem == f"exit code 1: nothing at {tmp_path}/a"
 
 
+def test_what_this_machine_cannot_run_is_no_failure(checkout: Path) -> None:
+    (checkout / "slow.py").write_text(
+        'QUICK = ""\nimport sys\nprint("no device here", file=sys.stderr)\nsys.exit(3)\n', "utf-8"
+    )
+    (checkout / "fast.py").unlink()
+    done = CliRunner().invoke(app, ["bench"])
+    assert (done.exit_code, done.stdout) == (0, "slow: not measured: no device here\n")
+
+
 def test_only_some(checkout: Path) -> None:
     assert [each.program for each in run_programs(["slow"], folder=checkout)] == ["slow"]
     with pytest.raises(BadArguments, match="'fst', did you mean 'fast'"):
