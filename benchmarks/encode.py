@@ -17,6 +17,8 @@ from sentence_transformers import SentenceTransformer
 
 import tamis
 
+QUICK = "pipeline/demo_collection --passages 100 --repeats 2"
+
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Side: TypeAlias = Callable[[list[str]], object]
 
+QUICK = "pipeline/demo_collection --passages 50 --repeats 2"
+
 PEER, OWN = "MiniLM by sentence-transformers", "MiniLM by tamis"
 
 

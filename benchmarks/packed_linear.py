@@ -14,6 +14,8 @@ from measuring import alternate, hardware, report
 
 from tamis.kernels.packed_linear.onednn import PackedLinear
 
+QUICK = "--repeats 5"
+
 SHAPES = ((384, 384), (384, 1536), (1536, 384), (768, 3072))
 
 

@@ -26,6 +26,8 @@ from tamis.kernels.packing import pack_lengths
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+QUICK = "--tokens 16384 --repeats 5"
+
 CHANNELS = 384
 VOCABULARY = 30_522
 

@@ -30,6 +30,8 @@ from tamis.encoders.blas_threads import one_blas_thread
 from tamis.encoders.quality.recurrent import load_recurrent
 from tamis.pipeline.build import build
 
+QUICK = "pipeline/demo_collection --passages 400 --minilm 60 --repeats 1"
+
 
 def written(corpus: str, count: int, path: Path) -> list[str]:
     """The first passages as JSON lines; their texts."""

@@ -27,6 +27,8 @@ from tamis.index.building.vectors_to_faiss import write_faiss
 from tamis.index.dense import DenseIndex
 from tamis.index.recipes import parse_recipe
 
+QUICK = "--vectors 20000 --repeats 3 --threads 1"
+
 DIM = 384
 RATIO_BAR = 0.95
 OVERHEAD_BAR_US = 200.0

@@ -98,7 +98,7 @@ class Cascade:
         encoder or a model that cannot be had. One kind of error raises as itself, several as
         BadArguments.
         """
-        found = [*self.problems(), *_index_problems(self, index)]
+        found = [*self.problems(), *index_problems(self, index)]
         parts: dict[str, DenseRetriever | LexicalRetriever] = {}
         rerankers: list[Reranker] = []
         if not any(isinstance(problem, BadArguments) for problem in found):
@@ -262,16 +262,16 @@ def reranker_of(text: str, device: str = "cpu") -> Reranker:
     return stage.load(device)
 
 
-def refuse(problems: Sequence[TamisError]) -> None:
-    """Raise all problems as one error; nothing for none."""
+def refuse(problems: Sequence[TamisError], what: str = "this cascade") -> None:
+    """Raise all problems as one error about ``what``; nothing for none."""
     if not problems:
         return
     kinds = {type(problem) for problem in problems}
     kind = kinds.pop() if len(kinds) == 1 else BadArguments
     if len(problems) == 1:
-        raise kind(f"this cascade cannot run: {problems[0]}")
+        raise kind(f"{what} cannot run: {problems[0]}")
     told = "".join(f"\n  - {problem}" for problem in problems)
-    raise kind(f"this cascade cannot run, for {len(problems)} reasons:{told}")
+    raise kind(f"{what} cannot run, for {len(problems)} reasons:{told}")
 
 
 def _stage_problems(stage: RerankStage) -> Iterator[TamisError]:
@@ -300,7 +300,7 @@ def _stage_problems(stage: RerankStage) -> Iterator[TamisError]:
         yield BadArguments(f"the exit before {stage.name} has the threshold nan")
 
 
-def _index_problems(cascade: Cascade, index: Index) -> Iterator[TamisError]:
+def index_problems(cascade: Cascade, index: Index) -> Iterator[TamisError]:
     if cascade.rerank and not index.passages.has_texts:
         names = ", ".join(stage.name for stage in cascade.rerank)
         yield BadArguments(

@@ -57,12 +57,21 @@ def read_cascade(path: Path | str) -> Cascade:
         raise MissingResource(f"{path} is not there; expected a cascade in TOML") from None
     except (ValueError, OSError) as failure:
         raise BadData(f"{path} is no TOML file: {failure}") from None
-    reader = _Reader(path.parent)
-    cascade = reader.cascade(body)
-    if reader.problems:
-        told = "".join(f"\n  - {problem}" for problem in reader.problems)
+    cascade, problems = cascade_of(body, path.parent)
+    if problems:
+        told = "".join(f"\n  - {problem}" for problem in problems)
         raise BadData(f"{path} is no cascade:{told}")
     return cascade
+
+
+def cascade_of(body: Mapping[str, Any], folder: Path) -> tuple[Cascade, list[str]]:
+    """The cascade of a table that was read, and all that is wrong with the table.
+
+    Relative paths start at ``folder``. With anything wrong the cascade is not to be used.
+    """
+    reader = _Reader(folder)
+    cascade = reader.cascade(body)
+    return cascade, reader.problems
 
 
 def write_cascade(cascade: Cascade, path: Path | str) -> None:

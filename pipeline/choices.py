@@ -43,3 +43,8 @@ class Fuse(StrEnum):
     rrf = "rrf"
     minmax = "minmax"
     zscore = "zscore"
+
+
+class Percentile(StrEnum):
+    p50 = "p50"
+    p95 = "p95"

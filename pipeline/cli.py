@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import TamisError
+from .commands.bench import bench
 from .commands.build import build
 from .commands.calibrate import calibrate
 from .commands.check import check
@@ -46,6 +47,7 @@ app.command("info")(info)
 app.command("tune-cold")(tune_cold)
 app.command("export")(export)
 app.command("demo")(demo)
+app.command("bench")(bench)
 app.add_typer(train, name="train")
 app.add_typer(robustness, name="robustness")
 
@@ -69,7 +71,7 @@ def tamis(
 
     Results go to standard output, progress and logs to standard error. Exit codes: 0 ok,
     2 bad arguments, 3 missing dependency, 4 missing file, 5 bad data or mismatch,
-    6 failure while running.
+    6 failure while running, 7 partial.
     """
     del version
     _log_to_stderr(logging.INFO if verbose else logging.WARNING)

@@ -28,10 +28,6 @@ SECOND_ENCODER = "minilm"
 
 _HANDED_IN = ("encoder", "whole_encoder", "language")
 """What a reranker is given loaded, by the name of a model."""
-    "encoder",
-    "whole_encoder",
-    "language",
-)  # what a reranker is given loaded, by the name of a model
 
 
 def encoder(name: str, *, device: str = "cpu") -> Encoder:

@@ -16,10 +16,14 @@ _SECONDS_BETWEEN_LINES = 30
 
 
 class Bars:
-    """A bar per stage on a terminal; on a pipe, a line now and then and when the stage ends."""
+    """A bar per stage on a terminal; on a pipe, a line now and then and when the stage ends.
 
-    def __init__(self) -> None:
+    ``prefix`` is put before the name of every stage.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
         self._note = ""
+        self._prefix = prefix
 
     def note(self, words: str) -> None:
         self._note = words
@@ -27,6 +31,7 @@ class Bars:
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Advance]:
         self._note = ""
+        name = self._prefix + name
         if not sys.stderr.isatty():
             yield from _lines(name, total, lambda: self._note)
             return

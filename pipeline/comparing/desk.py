@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Json = TypeVar("Json")
-RESULTS = ("report.md", "report.json", "figure.svg", "figure.pdf", "figure.png")
+RESULTS = (
+    "chosen.toml",
+    "figure.pdf",
+    "figure.png",
+    "figure.svg",
+    "report.html",
+    "report.json",
+    "report.md",
+)
 WORK = "work"
 _LOCK = ".lock"
 

@@ -55,6 +55,7 @@ def test_test_names_are_unique_and_no_folder_of_tests_is_a_package() -> None:
     [
         "README.md",
         "ARCHITECTURE.md",
+        "docs/compare.md",
         "docs/interop.md",
         "docs/kernels.md",
         "docs/recurrent.md",

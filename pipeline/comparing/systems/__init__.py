@@ -1,0 +1,1 @@
+"""Whole systems over one collection: what each finds, what each costs, and what may be said."""
