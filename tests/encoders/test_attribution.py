@@ -33,7 +33,7 @@ def encoder(request: pytest.FixtureRequest, teacher_folder: Path) -> Encoder:
     if request.param == "folded":
         drawn = tamis.folded(2, 32, seed=1)
         for layer in drawn.weights.layers:
-            layer.bias += 1  # zeros, as drawn, are states of zero at the reference
+            layer.bias[:] += 1  # zeros, as drawn, are states of zero at the reference
         return FoldedEncoder(drawn.spec, drawn.weights, drawn.pieces, drawn.card)
     if request.param == "transformer":
         return TransformerEncoder(teacher_folder)
