@@ -154,7 +154,7 @@ def _slopes(text: TokenInputs, points: int) -> Tensor:
             here = text.reference + place * way
             step = _STEP * place
             moved = torch.cat([here + step * alone, here - step * alone])
-            parts = torch.split(moved, at_once)  # type: ignore[no-untyped-call]
+            parts = torch.split(moved, at_once)
             values = torch.cat([text.pooled(part) for part in parts])
             total = total.to(values.device) + weight * (values[:number] - values[number:]) / (
                 2 * step

@@ -274,8 +274,9 @@ class _Trial:
         if kind == "b":
             return untouched
         own = self._attacks[int(number)]
-        seen: NDArray[np.bool_] = untouched & (rows != own.target.row)
-        return seen | (rows == self._rows + own.place)
+        others = untouched & (rows != own.target.row)
+        seen: NDArray[np.bool_] = others | (rows == self._rows + own.place)
+        return seen
 
 
 def _rank(ranking: Ranking, row: int) -> int:
