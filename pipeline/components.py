@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core import registry
 from ..core.errors import BadArguments, MissingResource, UnknownComponent
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..core.protocols import Encoder, QualityModel, QualityRecipe, Reranker
+    from ..rerank.hypencoder.scorer import BothEncoder
 
 
 LATE_ENCODER = "tamis-small"
@@ -56,6 +57,11 @@ def token_encoder(name: str, *, device: str = "cpu") -> TokenEncoder:
             f"a recurrent model folder or a sentence-transformers model"
         )
     return found
+
+
+def _both_encoder(name: str) -> BothEncoder:
+    """As ``token_encoder``: whoever has vectors of tokens has vectors of texts."""
+    return cast("BothEncoder", token_encoder(name))
 
 
 def query_encoder(name: str, *, device: str = "cpu") -> Encoder:
@@ -178,7 +184,7 @@ def reranker_factory(name: str) -> Callable[..., Reranker]:
     if is_hypencoder(Path(name)):
         from ..rerank.hypencoder.reranker import HypencoderReranker
 
-        return partial(HypencoderReranker.load, name, token_encoder)
+        return partial(HypencoderReranker.load, name, _both_encoder)
     if not Path(name).is_dir():
         _hub_name("reranker", name)
     cross: Callable[..., Reranker] = registry.load("reranker", "cross")

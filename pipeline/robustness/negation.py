@@ -105,7 +105,7 @@ def _score(
     # at first as deep as the collection, or a pair could be cut off; then the pair is all there is
     search = at_depth(system.cascade, len(index), 2).over(index, device=device)
     right, tied = _answers(narrowed(search, _own_pair, 2), pairs, progress)
-    both = right.all(axis=1)
+    both: NDArray[np.bool_] = right[:, 0] & right[:, 1]
     rules: dict[str, Proportion] = {}
     for rule in dict.fromkeys(pair.rule for pair in pairs if pair.rule):
         of_rule = np.array([pair.rule == rule for pair in pairs])
@@ -145,7 +145,8 @@ def _verdict(ranking: Ranking, wanted: int) -> tuple[bool, bool]:
 
 
 def _own_pair(query: Query, rows: Int64Array) -> NDArray[np.bool_]:
-    return rows // 2 == int(query.id.partition("-")[0])
+    own: NDArray[np.bool_] = rows // 2 == int(query.id.partition("-")[0])
+    return own
 
 
 def told(scores: Sequence[NegationScore]) -> Iterator[tuple[str, ...]]:

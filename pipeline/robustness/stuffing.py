@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,13 @@ import numpy as np
 
 from ...core.errors import BadArguments
 from ...core.progress import Silent
+from ...core.protocols import QualityRecipe
 from ...core.records import Query
 from ...eval.proportions import proportion
-from ...index.building.score_shards import scores_of
+from ...index.building.score_shards import BLOCK, scores_of
 from ..build import build
 from ..opening import FIRST_STAGE, open_index
-from ..scorers import Given, fitted, scorer_of
+from ..scorers import Given, scorer_of
 from ..search import AT_ONCE
 from .attacks import ATTACKS
 from .narrowed import narrowed
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from .targets import Attacked, Target
 
 TOP = 10
-BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +196,12 @@ def _defence(
     scorer = scorer_of(quality, device)
     if isinstance(scorer, Given):
         raise BadArguments(f"{quality} holds scores of known passages; name a model")
-    rows = np.arange(len(index))
-    model = fitted(scorer, index.folder.passages, rows, progress)
-    scores = []
-    with progress.stage(f"score ({model.card.name})", len(rows)) as advance:
-        for start in range(0, len(rows), BLOCK):
-            block = index.passages.passages(rows[start : start + BLOCK])
-            scores.append(scores_of(model, [each.full_text for each in block]))
+    model = scorer.fit(_texts(index)) if isinstance(scorer, QualityRecipe) else scorer
+    scores: list[Float32Array] = []
+    with progress.stage(f"score ({model.card.name})", len(index)) as advance:
+        texts = _texts(index)
+        while block := list(islice(texts, BLOCK)):
+            scores.append(scores_of(model, block))
             advance(len(block))
     known: Float32Array = np.concatenate(scores)
     least = np.sort(known)[::-1][math.ceil(keep * len(known)) - 1]  # of those that stay
@@ -214,6 +214,14 @@ def _defence(
         by_attack[name] = proportion(int(pruned[own].sum()), int(own.sum()))
     untouched = proportion(int(before.sum()), len(before))
     return Defence(model.card.name, keep, untouched, by_attack, pruned)
+
+
+def _texts(index: Index) -> Iterator[str]:
+    """All that the index holds, row by row."""
+    for start in range(0, len(index), BLOCK):
+        rows = np.arange(start, min(start + BLOCK, len(index)))
+        for passage in index.passages.passages(rows):
+            yield passage.full_text
 
 
 class _Trial:
@@ -266,7 +274,9 @@ class _Trial:
         if kind == "b":
             return untouched
         own = self._attacks[int(number)]
-        return (untouched & (rows != own.target.row)) | (rows == self._rows + own.place)
+        others = untouched & (rows != own.target.row)
+        seen: NDArray[np.bool_] = others | (rows == self._rows + own.place)
+        return seen
 
 
 def _rank(ranking: Ranking, row: int) -> int:

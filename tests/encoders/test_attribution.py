@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import tamis
 from tamis.core.errors import BadArguments
 from tamis.encoders.attribution.siamese import TOLERANCE, attribute
-from tamis.encoders.folded.encoder import static_of
+from tamis.encoders.folded.encoder import FoldedEncoder, static_of
 from tamis.encoders.transformer import TransformerEncoder
 from tamis.pipeline.attribution import explain, explainable
 from tamis.pipeline.cli import app
@@ -28,10 +28,13 @@ QUERY = "how long does a flea live"
 PASSAGE = "A flea lives for a hundred days on a cat, and the wind blows over the sea."
 
 
-@pytest.fixture(scope="module", params=["folded", "gru", "infersent", "transformer"])
+@pytest.fixture(scope="module", params=["folded", "gru", "lstm", "transformer"])
 def encoder(request: pytest.FixtureRequest, teacher_folder: Path) -> Encoder:
     if request.param == "folded":
-        return tamis.folded(2, 32, seed=1)
+        drawn = tamis.folded(2, 32, seed=1)
+        for layer in drawn.weights.layers:
+            layer.bias[:] += 1  # zeros, as drawn, are states of zero at the reference
+        return FoldedEncoder(drawn.spec, drawn.weights, drawn.pieces, drawn.card)
     if request.param == "transformer":
         return TransformerEncoder(teacher_folder)
     return tamis.recurrent(request.param, width=32, dim=16, seed=1)
@@ -62,6 +65,12 @@ class TestAddingUp:
         assert abs(left) <= 0.01 * abs(found.score)
         assert found.error == pytest.approx(abs(left) / abs(found.score), abs=1e-4)
         assert found.error < max(TOLERANCE, 0.01)
+
+    def test_a_layer_that_normalises_nearly_nothing_is_walked_finely(self) -> None:
+        """Drawn biases are zero, so the states are at the reference, and their norm jumps."""
+        found = attribute(explainable(tamis.folded(2, 32, seed=1)), QUERY, PASSAGE)
+        assert found.points > 16
+        assert found.error < 0.01
 
     def test_one_point_is_too_coarse_for_a_recurrence(self) -> None:
         model = explainable("tamis-tiny")

@@ -60,6 +60,7 @@ def test_test_names_are_unique_and_no_folder_of_tests_is_a_package() -> None:
         "docs/kernels.md",
         "docs/recurrent.md",
         "docs/rerankers.md",
+        "docs/robustness.md",
     ],
 )
 def test_documents_name_only_paths_that_exist(document: str) -> None:
