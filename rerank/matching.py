@@ -130,7 +130,7 @@ class Matched:
     def rarity(self) -> Float64Array:
         """[distinct]: inverse candidate frequency, never negative (BM25's in Lucene's form)."""
         n, df = len(self.frequency), (self.frequency > 0).sum(axis=0)
-        return np.log1p((n - df + 0.5) / (df + 0.5))
+        return np.asarray(np.log1p((n - df + 0.5) / (df + 0.5)))
 
 
 def _numbered(texts: Sequence[list[str]], terms: Terms) -> tuple[Int64Array, Int64Array]:
