@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ..core.protocols import TermStatistics
     from ..core.records import Float64Array
     from .matching import Matched
@@ -171,7 +173,7 @@ class _Seen:
         tf = self.frequency[field][:, known] / length
         return self._mean(np.log((1 - share) * tf / self.share[known] + share), known)
 
-    def _mean(self, gains: Float64Array, known: Float64Array) -> Float64Array:
+    def _mean(self, gains: Float64Array, known: NDArray[np.bool_]) -> Float64Array:
         """Over the query's known terms, as often as it says them; NaN where it has none."""
         times = self.times[known]
         return gains @ times / times.sum() if len(times) else np.full(len(gains), np.nan)
@@ -196,7 +198,7 @@ class _Seen:
         }
 
 
-def _highest(chosen: Float64Array, values: Float64Array) -> Float64Array:
+def _highest(chosen: NDArray[np.bool_], values: Float64Array) -> Float64Array:
     """Of the chosen values, row by row; NaN where none is chosen."""
     found = np.where(chosen, values, -np.inf).max(axis=1, initial=-np.inf)
     return np.where(np.isneginf(found), np.nan, found)

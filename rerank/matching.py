@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .terms import FUNCTION_WORDS, words_of
+from .terms import FUNCTION_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,11 +109,10 @@ class Matched:
     @classmethod
     def of(cls, question: str, passages: Sequence[Passage], terms: Terms) -> Matched:
         asked = Asked.of(question, terms)
-        terms.numbers.forget()
-        titles = [words_of(passage.title) if passage.title else [] for passage in passages]
+        terms.forget()
         read = [
-            _numbered(texts, terms)
-            for texts in (titles, [words_of(passage.text) for passage in passages])
+            _numbered([passage.title for passage in passages], terms),
+            _numbered([passage.text for passage in passages], terms),
         ]
         codes = _codes(asked, terms)  # after reading: by now every word has its number
         title, text = (
@@ -130,14 +129,13 @@ class Matched:
     def rarity(self) -> Float64Array:
         """[distinct]: inverse candidate frequency, never negative (BM25's in Lucene's form)."""
         n, df = len(self.frequency), (self.frequency > 0).sum(axis=0)
-        return np.log1p((n - df + 0.5) / (df + 0.5))
+        return np.asarray(np.log1p((n - df + 0.5) / (df + 0.5)))
 
 
-def _numbered(texts: Sequence[list[str]], terms: Terms) -> tuple[Int64Array, Int64Array]:
+def _numbered(texts: Sequence[str], terms: Terms) -> tuple[NDArray[np.int32], Int64Array]:
     """Numbers of all words, text after text, and [n], how many each text has."""
-    lengths = np.array([len(words) for words in texts], np.int64)
-    every = map(terms.numbers.__getitem__, chain.from_iterable(texts))
-    return np.fromiter(every, np.int64, int(lengths.sum())), lengths
+    found = [terms.numbered(text) for text in texts]
+    return np.concatenate(found), np.array([len(each) for each in found], np.int64)
 
 
 def _codes(asked: Asked, terms: Terms) -> Int64Array:

@@ -73,9 +73,8 @@ def _lowest(values: Float64Array) -> Float64Array:
 
 def _mean(values: Float64Array) -> Float64Array:
     known = ~np.isnan(values)
-    return np.where(known, values, 0).sum(axis=1) / np.where(
-        known.any(axis=1), known.sum(axis=1), np.nan
-    )
+    total, number = np.where(known, values, 0.0).sum(axis=1), known.sum(axis=1)
+    return np.asarray(total / np.where(number > 0, number, np.nan))
 
 
 def _longest_run(asked: Asked, field: Field) -> Float64Array:
@@ -98,7 +97,7 @@ def _longest_run(asked: Asked, field: Field) -> Float64Array:
 
 def _neighbours(field: Field, apart: int) -> NDArray[np.bool_]:
     """[M - 1]: whether a match and the next one stand ``apart`` terms from each other."""
-    return (np.diff(field.owner) == 0) & (np.diff(field.place) == apart)
+    return np.asarray((np.diff(field.owner) == 0) & (np.diff(field.place) == apart))
 
 
 def _pairs(asked: Asked, field: Field, reach: int, *, ordered: bool) -> Float64Array:

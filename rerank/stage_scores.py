@@ -106,4 +106,4 @@ def _scaled(scores: Float64Array) -> Float64Array:
     spread = best - present.min(initial=np.inf)
     if not spread > 0:  # all equal, or not one score
         return np.where(np.isnan(scores), np.nan, 1.0)
-    return 1.0 - (best - scores) / spread
+    return np.asarray(1.0 - (best - scores) / spread)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..core.optional import need
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _WORD = re.compile(r"\w+")
 _LISTED = (
@@ -15,8 +20,8 @@ _LISTED = (
     "who whom whose why will with would you your"
 )
 FUNCTION_WORDS = frozenset(_LISTED.split())
-_REMEMBERED = 1_000_000
-"""Words whose numbers are held: some 200 MB at most."""
+_WORDS, _LETTERS = 1_000_000, 32_000_000
+"""Remembered at most: words with their numbers, some 200 MB, and texts, about as much."""
 
 
 class Terms:
@@ -29,6 +34,26 @@ class Terms:
     def __init__(self) -> None:
         self._stemmer: Any = need("Stemmer", "the features of a reranker").Stemmer("english")
         self.numbers = _Numbers(self._stemmer)
+        self._read: dict[str, NDArray[np.int32]] = {}
+        self._letters = 0
+
+    def numbered(self, text: str) -> NDArray[np.int32]:
+        """The numbers of all words of a text, in order; remembered, as good passages come again."""
+        found = self._read.get(text)
+        if found is None:
+            words = words_of(text)
+            every = map(self.numbers.__getitem__, words)
+            found = self._read[text] = np.fromiter(every, np.int32, len(words))
+            self._letters += len(text)
+        return found
+
+    def forget(self) -> None:
+        """Begin anew where much is remembered; numbers change."""
+        if len(self.numbers) > _WORDS or self._letters > _LETTERS:
+            self.numbers.clear()
+            self.numbers.of_term.clear()
+            self._read.clear()
+            self._letters = 0
 
     def of_query(self, text: str) -> tuple[list[str], bool]:
         """The terms in order, and whether they are function words for want of anything else."""
@@ -55,12 +80,6 @@ class _Numbers(dict[str, int]):
         term = f" {stem}" if word in FUNCTION_WORDS else stem
         self[word] = number = self.of_term.setdefault(term, len(self.of_term))
         return number
-
-    def forget(self) -> None:
-        """Begin anew where the memory of words has grown large; numbers change."""
-        if len(self) > _REMEMBERED:
-            self.clear()
-            self.of_term.clear()
 
 
 def words_of(text: str) -> list[str]:

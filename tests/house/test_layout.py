@@ -58,6 +58,7 @@ def test_test_names_are_unique_and_no_folder_of_tests_is_a_package() -> None:
         "docs/compare.md",
         "docs/interop.md",
         "docs/kernels.md",
+        "docs/learning_to_rank.md",
         "docs/recurrent.md",
         "docs/rerankers.md",
         "docs/robustness.md",

@@ -259,7 +259,7 @@ def test_swapped_files_of_two_indexes(
     other = tmp_path / "other.jsonl"
     other.write_text(corpus.read_text("utf-8").replace("number 7", "number 8"), "utf-8")
     build(other, tmp_path / "other", encoder="hashing")
-    for name in NAMES[:-1]:
+    for name in (name for name in NAMES if name != "tamis.json"):
         good = (index / name).read_bytes()
         if (tmp_path / "other" / name).read_bytes() == good:
             continue

@@ -246,3 +246,23 @@ def test_the_plain_one_knows_every_text_feature() -> None:
     passages = [Passage("a", "a flea", "dog")]
     row = Plain("flea", passages, Counted(passages)).row(0)
     assert set(row) == {*COVERAGE, *PROXIMITY, *LEXICAL}
+
+
+def test_what_is_remembered_of_passages_never_changes_a_feature(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    random = np.random.default_rng(7)
+    passages = [Passage(str(n), text_of(random, 30), text_of(random, 4)) for n in range(9)]
+    collection, terms = Counted(passages), Terms()
+
+    def table(question: str, used: Terms) -> np.ndarray:
+        rows, scores = np.arange(9), np.ones(9, np.float32)
+        ranking = Ranking(Query("q", question), rows, scores)
+        return features(Candidates(ranking, passages, collection), used)
+
+    questions = ["flea dog", "who is the", "1066 sea wind", "flea dog"]
+    for _ in range(2):
+        for question in questions:
+            np.testing.assert_array_equal(table(question, terms), table(question, Terms()))
+        monkeypatch.setattr("tamis.rerank.terms._LETTERS", 50)  # and now it forgets all the time
+    assert table("", terms).shape == (9, len(FEATURES))
