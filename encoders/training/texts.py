@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from ...core.errors import BadData, MissingResource
+from ...core.records import Passage
 from .sentences import sentences
 from .spec import at_least, one_of
 
@@ -25,6 +26,7 @@ SHARD = 4096
 """Texts of a shard: what a teacher encodes and keeps at a time."""
 
 _GIVEN_SHARD = 1024
+_ASKED_TOGETHER = 20_000
 _LONG_WORD = re.compile(r"[^\W\d_]{4,}")
 _WORDS = range(5, 41)  # a sentence with fewer says little alone, with more it was cut wrongly
 
@@ -35,7 +37,8 @@ class TextSource:
 
     part: "whole" is title and text, joined by a space; "sentence" one sentence of the text, always
     the same one; "title" each title once; "word" each word of 4 letters or more that stands in two
-    texts of the file. states: tokens to a run of the teacher's token states,
+    texts of the file; "question" at most two questions or keyword queries to each text, by
+    templates. states: tokens to a run of the teacher's token states,
     0 for none. limit: only so many texts, 0 for all.
     """
 
@@ -47,7 +50,7 @@ class TextSource:
 
     def __post_init__(self) -> None:
         one_of("[[texts]] role", self.role, ("passage", "query"))
-        one_of("[[texts]] part", self.part, ("whole", "sentence", "title", "word"))
+        one_of("[[texts]] part", self.part, ("whole", "sentence", "title", "word", "question"))
         at_least("[[texts]] states", self.states, 0)
         at_least("[[texts]] limit", self.limit, 0)
 
@@ -66,6 +69,9 @@ class TextSource:
     def _texts(self) -> Iterator[str]:
         if self.part == "word":
             yield from repeated_words(text for _, text in titled_texts(self.file))
+            return
+        if self.part == "question":
+            yield from template_questions(self.file)
             return
         seen = set()
         for title, text in titled_texts(self.file):
@@ -133,6 +139,20 @@ def repeated_words(texts: Iterable[str]) -> list[str]:
     for text in texts:
         texts_with.update(list(dict.fromkeys(_LONG_WORD.findall(text.lower()))))
     return [word for word, count in texts_with.items() if count > 1]
+
+
+def template_questions(path: Path) -> Iterator[str]:
+    """Of each text of the file at most two; what is rare is rare among 20,000 texts."""
+    from .questions.template_questions import TemplateQuestions
+
+    generator, name = TemplateQuestions(), path.name.partition(".")[0]
+    passages = (
+        Passage(f"{name}{number}", text, title)
+        for number, (title, text) in enumerate(titled_texts(path))
+    )
+    while group := list(islice(passages, _ASKED_TOGETHER)):
+        for questions in generator.questions(group, 2, 0):
+            yield from questions
 
 
 def titled_texts(path: Path) -> Iterator[tuple[str, str]]:

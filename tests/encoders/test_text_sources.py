@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tamis.core.errors import BadArguments
+from tamis.core.records import Passage
+from tamis.encoders.training.questions.template_questions import TemplateQuestions
 from tamis.encoders.training.texts import TextSource
 
 if TYPE_CHECKING:
@@ -50,6 +52,13 @@ def test_a_sentence_has_five_words_or_more(path: Path) -> None:
 def test_words_stand_in_two_texts_and_have_four_letters(path: Path) -> None:
     """Not ``and``, too short, nor ``ferritin``, three times in one text."""
     assert of(path, "word") == ["haemochromatosis", "iron", "liver"]
+
+
+def test_questions_are_those_of_the_templates(path: Path) -> None:
+    passages = [Passage(f"texts{i}", text, title) for i, (title, text) in enumerate(LINES)]
+    asked = TemplateQuestions().questions(passages, 2, 0)
+    assert of(path, "question") == [question for own in asked for question in own]
+    assert len(asked[0]) == 2
 
 
 def test_a_limit_cuts_any_part(path: Path) -> None:
