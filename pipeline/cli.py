@@ -16,6 +16,7 @@ from .commands.build import build
 from .commands.calibrate import calibrate
 from .commands.check import check
 from .commands.compare import compare
+from .commands.convert import convert
 from .commands.demo import demo
 from .commands.eval import evaluate
 from .commands.explain import explain
@@ -46,6 +47,7 @@ app.command("check")(check)
 app.command("info")(info)
 app.command("tune-cold")(tune_cold)
 app.command("export")(export)
+app.command("convert")(convert)
 app.command("demo")(demo)
 app.command("bench")(bench)
 app.add_typer(train, name="train")

@@ -139,6 +139,6 @@ def _check_weights(model: str, folder: Path) -> None:
     pickled = sorted(path.name for path in folder.glob("*.bin"))
     found = f"holds {pickled[0]}, which is a pickle" if pickled else "holds no model.safetensors"
     raise BadData(
-        f"{model} {found}, and only safetensors are read; where you trust the model, load it with "
-        f"transformers and save it again: model.save_pretrained(FOLDER)"
+        f"{model} {found}, and only safetensors are read; tamis convert makes a folder with "
+        f"safetensors of one with pytorch_model.bin"
     )
