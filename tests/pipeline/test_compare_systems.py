@@ -24,6 +24,7 @@ from tamis.pipeline.comparing.systems import budget as budgets
 from tamis.pipeline.comparing.systems import side_by_side, worker
 from tamis.pipeline.comparing.systems.body import body_of
 from tamis.pipeline.comparing.systems.markdown_report import lines_of
+from tamis.pipeline.comparing.systems.model_files import Models
 from tamis.pipeline.comparing.systems.page import page_of
 from tamis.pipeline.comparing.systems.side_by_side import compare_systems, run_alone
 from tamis.pipeline.comparing.systems.spec import Budget
@@ -354,3 +355,16 @@ def test_the_spec_is_left_as_it_was(
     before = read_spec(small)
     within(small, Budget(30.0, system="both"), monkeypatch)
     assert read_spec(small) == before
+
+
+def test_what_an_unknown_model_was_worth_is_not_kept(
+    small: Path, asked: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets, "models_of", lambda *_: Models({"stranger": None}))
+    within(small, Budget(30.0, system="both"), monkeypatch)
+    timed: list[object] = []
+    monkeypatch.setattr(
+        budgets._Choosing, "_timed", lambda _self, form: timed.append(form) or _Slow()(form)
+    )
+    budgets.compare_within(Budget(30.0, system="both"), small, small.parent / "out")
+    assert timed
