@@ -27,7 +27,7 @@ from tamis.pipeline.comparing.systems.markdown_report import lines_of
 from tamis.pipeline.comparing.systems.model_files import Models
 from tamis.pipeline.comparing.systems.page import page_of
 from tamis.pipeline.comparing.systems.side_by_side import compare_systems, run_alone
-from tamis.pipeline.comparing.systems.spec import Budget
+from tamis.pipeline.comparing.systems.spec import Budget, EquivalenceSpec
 from tamis.pipeline.comparing.systems.spec_file import read_spec
 from tamis.pipeline.comparing.systems.summary import summary
 from tamis.pipeline.comparing.systems.writing import write_comparison
@@ -249,6 +249,9 @@ def test_the_report_is_written_in_three_forms(small: Path, asked: list[Job]) -> 
     assert body["collection"]["queries"] == 10
     assert body["made_with"]["command"].startswith("tamis compare")
     text = "\n".join(lines_of(found))
+    assert "90 % interval" in text
+    strict = replace(found, spec=replace(found.spec, equivalence=EquivalenceSpec(0.1, 0.01)))
+    assert "98 % interval" in "\n".join(lines_of(strict))
     value = found.comparison.evaluations["both"].value("nDCG@10")
     assert f"{value:.3f} [" in text
     assert "adjusted by Holm over all 4 comparisons" in text
