@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from tamis.core.protocols import Encoder
     from tamis.core.records import Float32Array
 
-QUICK = "{collections} {work} --only cranfield --timed 0"
+QUICK = "{collections} {work} --only cranfield --most 60 --timed 0"
 
 KEEP = 50
 SECOND = "encoder"

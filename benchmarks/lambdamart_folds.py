@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from tamis.core.records import Float64Array
     from tamis.rerank.training.lambdamart import Example
 
-QUICK = "{collections} {work} --only cranfield"
+QUICK = "{collections} {work} --only cranfield --most 60"
 
 COLLECTIONS = ("cranfield", "scifact", "medquad", "msmarco-dl19-pool")
 SETTINGS: dict[str, Any] = {
