@@ -35,6 +35,8 @@ from tamis.rerank import cross
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+QUICK = "pipeline/demo_collection --passages 16 --repeats 2 --threads 1"
+
 QUERY = "what are the first signs of it, and how long does it take until they go away?"
 RATIO_BAR, TOLERANCE = 1.2, 1e-4
 SPREAD_OVER = 20_000

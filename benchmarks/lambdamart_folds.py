@@ -14,7 +14,8 @@ Holm family over all comparisons of all collections. Milliseconds are those of o
 this machine: first stages as they are, and what LambdaMART adds for its 100 candidates (texts
 read, features, trees); of the latter also the processor's own time, which other work on the
 machine does not lengthen. Exits 1 unless it is above all three with p < .05 after Holm on at least
-three collections and adds at most 10 ms at the median. --most caps the queries of each test split
+three collections and adds at most 10 ms at the median. The ratio of a collection is its nDCG@10
+over that of the best of the three, chosen afterwards. --most caps the queries of each test split
 (drawn with seed 0). WORK keeps indexes and features; a second run is quick.
 """
 
@@ -30,7 +31,16 @@ from typing import TYPE_CHECKING, Any
 
 import lightgbm
 import numpy as np
-from judged_candidates import FIRST, MEASURE, Split, folds_of, judged, opened, values_of
+from judged_candidates import (
+    FIRST,
+    MEASURE,
+    Split,
+    folds_of,
+    judged,
+    opened,
+    over_the_best,
+    values_of,
+)
 from measuring import hardware
 from rich.console import Console
 from rich.table import Table
@@ -46,6 +56,8 @@ if TYPE_CHECKING:
 
     from tamis.core.records import Float64Array
     from tamis.rerank.training.lambdamart import Example
+
+QUICK = "{collections} {work} --only cranfield --most 60"
 
 COLLECTIONS = ("cranfield", "scifact", "medquad", "msmarco-dl19-pool")
 SETTINGS: dict[str, Any] = {
@@ -197,7 +209,7 @@ def main() -> int:
     busy = max(each["busy_ms"] for each in found)
     print(f"of the processor's own time at most {busy:.1f} ms at the median")
     body = {
-        "lines": lines,
+        "lines": over_the_best(OURS, lines),
         "gains": {each["collection"]: each["gains"] for each in found},
         "busy_p50_ms": {each["collection"]: each["busy_ms"] for each in found},
         "encoder": chosen.encoder,

@@ -124,7 +124,7 @@ def _drawn(figure: ParetoFigure) -> Any:
         axis.axvline(figure.budget, color=_LIMIT, lw=0.9, ls=(0, (4, 3)))
     axis.set_ylabel(figure.measure)
     axis.set_xlabel("milliseconds a query, p50 (logarithmic)")
-    axis.set_title(figure.caption, loc="left", size=8.5, color=_GREY)
+    axis.set_title(figure.caption, loc="left", size=8.5, color=_GREY, parse_math=False)
     _limits(axis, figure)
     drawn.draw_without_rendering()
     _labels(axis, figure)
@@ -143,6 +143,7 @@ def _untimed(axis: Any, figure: ParetoFigure) -> None:
             ha="right",
             color=_GREY,
             size=7.5,
+            parse_math=False,
         )
 
 
@@ -206,6 +207,7 @@ def _labels(axis: Any, figure: ParetoFigure) -> None:
             va="bottom",
             color=_INK if point.best else _GREY,
             annotation_clip=False,
+            parse_math=False,  # a name is no formula, whatever dollars it holds
         )
 
 

@@ -17,15 +17,18 @@ def explainable(encoder: str | Encoder, *, device: str = "cpu") -> ReadsTokens:
     """What ``attribute`` reads; BadArguments for an encoder that is no torch module of tokens.
 
     ``encoder`` is a name or path, or one that is loaded. Folded students are taken over into their
-    torch form, sentence-transformers models are loaded once more.
+    torch form, sentence-transformers models are loaded once more, and MiniLM in numpy is as well.
     """
     from ..encoders.attribution.text_models import TextModelTokens
     from ..encoders.attribution.transformers import TransformerTokens
     from ..encoders.folded.encoder import FoldedEncoder
+    from ..encoders.minilm_numpy import MiniLMNumpy
     from ..encoders.recurrent.encoder import RecurrentEncoder
     from ..encoders.transformer import TransformerEncoder
 
     found = load_encoder(encoder, device=device) if isinstance(encoder, str) else encoder
+    if isinstance(found, MiniLMNumpy):  # the same weights, without a gradient
+        found = load_encoder("minilm", device=device)
     if isinstance(found, FoldedEncoder | RecurrentEncoder):
         return TextModelTokens(found)
     if isinstance(found, TransformerEncoder):

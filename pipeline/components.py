@@ -153,6 +153,8 @@ def reranker(
     if model is not None and "model" not in takes:
         raise BadArguments(f"{name} takes no other model, and {str(model)!r} is given")
     if name not in registry.names("reranker") and "model" in takes:
+        if model is not None:
+            raise BadArguments(f"{name} is a model already, and {str(model)!r} is given")
         model = name
     wanted = inspect.signature(factory).parameters
     if "encoder" in wanted:

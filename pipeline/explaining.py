@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..core.protocols import Explanation
     from ..core.records import Query, Ranking
+    from ..encoders.attribution.siamese import Attribution
     from .search import Search
 
 FUSED = "fused"
@@ -27,15 +28,16 @@ class Why:
     """Of one hit: score and rank by stage, in the order of the stages, and explanations by stage.
 
     A rank counts the candidates that the stage scored higher, from 1. A stage that did not see the
-    passage is missing.
+    passage is missing. ``tokens`` is the dense score by pairs of tokens, where that was asked for.
     """
 
     stages: Mapping[str, tuple[float, int]]
     explanations: Mapping[str, Explanation] = field(default_factory=dict)
+    tokens: Attribution | None = None
 
     def to_json(self) -> dict[str, Any]:
         """NaN, what was not there to be seen, becomes null."""
-        return {
+        told: dict[str, Any] = {
             "stages": {
                 name: {"score": score, "rank": rank} for name, (score, rank) in self.stages.items()
             },
@@ -56,6 +58,9 @@ class Why:
                 for name, each in self.explanations.items()
             },
         }
+        if self.tokens is not None:
+            told["tokens"] = self.tokens.to_json()
+        return told
 
     def lines(self) -> Iterator[str]:
         """For people: the stages in one line, then each explanation's largest contributions."""
@@ -70,6 +75,20 @@ class Why:
             rest = each.parts[SHOWN:]
             if rest:
                 yield f"  {sum(part.amount for part in rest):+.4f}  {len(rest)} others"
+        if self.tokens is not None:
+            yield from _pair_lines(self.tokens)
+
+
+def _pair_lines(found: Attribution) -> Iterator[str]:
+    """The strongest pairs of tokens, what all others and the references make, what is left over."""
+    yield f"dense {found.score:.4f} by pairs of tokens, {100 * found.error:.2f} % left over:"
+    pairs = found.strongest(SHOWN)
+    for query, passage, amount in pairs:
+        yield f"  {amount:+.4f}  {query} with {passage}"
+    if others := found.matrix.size - len(pairs):
+        amount = float(found.matrix.sum()) - sum(each for _, _, each in pairs)
+        yield f"  {amount:+.4f}  {others:,} others"
+    yield f"  {found.references:+.4f}  texts that say nothing"
 
 
 def explained_stages(search: Search) -> list[str]:

@@ -92,11 +92,13 @@ class Index:
         """The query encoder, loaded and compared with what the manifest says."""
         manifest, asked = self.folder.manifest, self._query_encoder
         if manifest is None or self._named is not None:
-            passages = self._own.card  # whoever is named is compared, though another may ask
+            passages = (
+                self.passage_encoder.card
+            )  # whoever is named is compared, though another may ask
         else:
             passages = manifest.passage_encoder
         if asked == OWN or (asked is None and manifest is None):
-            return self._own
+            return self.passage_encoder
         if asked is None:
             assert manifest is not None, "the case above"
             return self._recorded(manifest)
@@ -105,8 +107,8 @@ class Index:
         return loaded
 
     @cached_property
-    def _own(self) -> Encoder:
-        """The encoder of the passages: from the index itself if it was adapted to its corpus."""
+    def passage_encoder(self) -> Encoder:
+        """What the manifest says, loaded and compared with it; of an adapted index, its own."""
         manifest, named = self.folder.manifest, self._named
         if manifest is None:
             assert named is not None, "a folder without a manifest opens with an encoder only"
@@ -124,7 +126,7 @@ class Index:
         """The query encoder on the manifest; every failure names the way around it."""
         expected, passages = manifest.query_encoder, manifest.passage_encoder
         if expected.fingerprint == passages.fingerprint:
-            return self._own
+            return self.passage_encoder
         way_out = f"search with --query-encoder {OWN}, which is {passages.name}"
         try:
             found = load_encoder(expected.name, device=self._device)

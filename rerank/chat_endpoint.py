@@ -47,8 +47,7 @@ class ChatEndpoint:
     _opener: Any = field(default_factory=lambda: build_opener(_NoRedirect), repr=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        if not _is_base(self.url):
             raise BadArguments(
                 f"url is {self.url!r}; expected the base of an OpenAI-compatible endpoint, as "
                 f"http://localhost:8000/v1, without a name or password in it"
@@ -82,6 +81,11 @@ class ChatEndpoint:
                 f"the environment variable {self.key!r} is not set; it should hold the key for "
                 f"{self.url}"
             )
+        if not (secret.isascii() and secret.isprintable()):  # never shown, not even in part
+            raise BadArguments(
+                f"the environment variable {self.key!r} holds what no key holds, such as a line "
+                f"break; expected one line of ASCII"
+            )
         return {"Content-Type": "application/json", "Authorization": f"Bearer {secret}"}
 
     def _posted(self, body: bytes) -> bytes:
@@ -110,6 +114,15 @@ class ChatEndpoint:
             f"the endpoint {self.url} did not answer for {self.model!r}: {said}; check url, model "
             f"and key, or leave the stage out"
         )
+
+
+def _is_base(url: str) -> bool:
+    """An address of http or https without a name or password in it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket that no address ends
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
 
 
 def _pause(asked: str, tries: int) -> float:

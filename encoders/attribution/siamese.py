@@ -17,6 +17,7 @@ from ...core.errors import BadArguments
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ...core.protocols import Role
     from ...core.records import Float32Array
     from .token_inputs import ReadsTokens, TokenInputs
 
@@ -86,33 +87,56 @@ def attribute(
 
     Raises BadArguments when a text has no token or its vector is zero: no score to explain.
     """
-    asked = (queries or model).read(query, "query")
-    told = model.read(passage, "passage")
-    for name, text, own in (("query", query, asked), ("passage", passage, told)):
-        if not own.tokens:
-            raise BadArguments(f"the {name} {text[:60]!r} has no token, so there is no score")
-    ends = [_ends(own) for own in (asked, told)]
-    norms = [float(whole.norm()) if model.cosine else 1.0 for whole, _ in ends]
-    if not all(norms):
-        raise BadArguments("a text's vector is zero, so there is no score to attribute")
-    scale = 1 / (norms[0] * norms[1])
-    (q, q0), (p, p0) = ends
+    return AskedQuery(queries or model, query).attribute(model, passage, points)
 
-    def product(left: Tensor, right: Tensor) -> float:
-        return float(left.double() @ right.double()) * scale
 
-    score = product(q, p)
-    references = product(q, p0) + product(q0, p) - product(q0, p0)
-    number = points or _FIRST
-    while True:
-        slopes = _slopes(asked, number)
-        matrix = _matrix(told, slopes, number).double() * scale
-        error = abs(float(matrix.sum()) + references - score) / max(abs(score), 1e-12)
-        if points is not None or error < TOLERANCE or 2 * number > _LAST:
-            break
-        number *= 2
-    values: Float32Array = matrix.float().cpu().numpy()
-    return Attribution(asked.tokens, told.tokens, values, score, references, error, number)
+class AskedQuery:
+    """One query, for the scores of any number of passages: its own walk is made once.
+
+    Raises BadArguments when it has no token.
+    """
+
+    def __init__(self, model: ReadsTokens, query: str) -> None:
+        self._text = _read(model, query, "query")
+        self._ends = _ends(self._text)
+        self._slopes: dict[int, Tensor] = {}
+
+    def attribute(self, model: ReadsTokens, passage: str, points: int | None = None) -> Attribution:
+        """As the function ``attribute``; ``model`` reads the passage."""
+        told = _read(model, passage, "passage")
+        (q, q0), (p, p0) = self._ends, _ends(told)
+        norms = [float(whole.norm()) if model.cosine else 1.0 for whole in (q, p)]
+        if not all(norms):
+            raise BadArguments("a text's vector is zero, so there is no score to attribute")
+        scale = 1 / (norms[0] * norms[1])
+
+        def product(left: Tensor, right: Tensor) -> float:
+            return float(left.double() @ right.double()) * scale
+
+        score = product(q, p)
+        references = product(q, p0) + product(q0, p) - product(q0, p0)
+        number = points or _FIRST
+        while True:
+            matrix = _matrix(told, self._walked(number), number).double() * scale
+            error = abs(float(matrix.sum()) + references - score) / max(abs(score), 1e-12)
+            if points is not None or error < TOLERANCE or 2 * number > _LAST:
+                break
+            number *= 2
+        values: Float32Array = matrix.float().cpu().numpy()
+        asked = self._text.tokens
+        return Attribution(asked, told.tokens, values, score, references, error, number)
+
+    def _walked(self, points: int) -> Tensor:
+        if points not in self._slopes:
+            self._slopes[points] = _slopes(self._text, points)
+        return self._slopes[points]
+
+
+def _read(model: ReadsTokens, text: str, role: Role) -> TokenInputs:
+    found = model.read(text, role)
+    if not found.tokens:
+        raise BadArguments(f"the {role} {text[:60]!r} has no token, so there is no score")
+    return found
 
 
 def _ends(text: TokenInputs) -> tuple[Tensor, Tensor]:

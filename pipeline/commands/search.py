@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from ...core.records import Hit, Query
     from ..cascade import Cascade
     from ..explaining import Why
+    from ..opening import Index
     from ..search import Run, Search
+    from ..token_pairs import PairTeller
 
 _LINES = 6  # of a passage's text for people; --json has all of it
 
@@ -82,17 +84,24 @@ def search(
             "--explain", help="Show scores and ranks by stage, and what a score is made of."
         ),
     ] = False,
+    explain_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="HITS",
+            help="As --explain, and the dense score of the first HITS by pairs of tokens: a second "
+            "or some a hit for tamis-small's passages, half a minute and more for a transformer's.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Search an index.
 
     A question prints texts, scores and the time of each stage; a file of queries writes a run.
     """
-    _refuse_misfits(question, queries, output)
+    explain = explain or explain_tokens is not None
+    _refuse_misfits(question, queries, output, explain=explain)
     stages = _Stages(cascade, mode, fuse, dense_weight, rerank or [], cold)
     stages.refuse_misfits()
-    if queries is not None and explain:
-        raise BadArguments("--explain is for a question; a run file has no room for it")
     if queries is None and (cache or work or at_once):
         raise BadArguments("--cache, --work and --at-once are for --queries FILE")
     from ..opening import open_index
@@ -104,6 +113,10 @@ def search(
             raise BadArguments(f"--tag is {tag!r}; expected one word")
         check_output(output, [queries, index])
     chosen = stages.cascade(k, 10 if queries is None else 1000)
+    if explain_tokens is not None:
+        from ..token_pairs import check_pairs_can_be_told
+
+        check_pairs_can_be_told(chosen, explain_tokens)
     opened = open_index(index, encoder=encoder, query_encoder=query_encoder, device=device.value)
     ours = opened.folder.manifest is not None
     if ours and chosen.dense is None and (encoder or query_encoder):
@@ -125,9 +138,12 @@ def search(
 
     asked = Query("1", question or "")
     ready = chosen.over(opened, device=device.value)
+    pairs = None if explain_tokens is None else _Pairs.of(opened, explain_tokens, device.value)
     run = ready.run([asked])
     milliseconds = {stage: 1000 * seconds for stage, seconds in run.seconds.items()}
     reasons = _reasons(ready, asked) if explain else None
+    if reasons is not None and pairs is not None:
+        reasons = pairs.added(reasons, asked, run.hits(0))
     if as_json:
         _print_json(question or "", stages.told(chosen), run, milliseconds, reasons)
     else:
@@ -136,7 +152,9 @@ def search(
             typer.echo(f"cold tier: {'' if run.cold[0] else 'not '}searched", err=True)
 
 
-def _refuse_misfits(question: str | None, queries: str | None, output: Path | None) -> None:
+def _refuse_misfits(
+    question: str | None, queries: str | None, output: Path | None, *, explain: bool
+) -> None:
     """Arguments that contradict each other, or that would silently do nothing."""
     if (question is None) == (queries is None):
         raise BadArguments("give either a question in quotes or --queries FILE")
@@ -146,6 +164,8 @@ def _refuse_misfits(question: str | None, queries: str | None, output: Path | No
         raise BadArguments("--queries needs -o RUN, the run file to write")
     if output is not None and queries is None:
         raise BadArguments("-o writes the run of --queries FILE; a question is answered on screen")
+    if queries is not None and explain:
+        raise BadArguments("--explain is for a question; a run file has no room for it")
 
 
 @dataclass(frozen=True)
@@ -229,6 +249,37 @@ def _reasons(search: Search, asked: Query) -> _Reasons:
     told = "explained: scores and ranks by stage"
     told += f", and the score of {', '.join(stages)}" if stages else "; no stage explains its score"
     return _Reasons(why(search, asked), told)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """What ``--explain-tokens`` adds, for the first ``most`` hits."""
+
+    teller: PairTeller
+    most: int
+
+    @classmethod
+    def of(cls, index: Index, most: int, device: str) -> _Pairs:
+        """Before the search, as an encoder may be none that can be looked into."""
+        from ..token_pairs import PairTeller
+
+        return cls(PairTeller.of(index, device=device), most)
+
+    def added(self, reasons: _Reasons, asked: Query, hits: list[Hit]) -> _Reasons:
+        from dataclasses import replace
+
+        from ..progress import Bars
+
+        first = hits[: self.most]
+        found = self.teller.told(asked.text, first, progress=Bars())
+        rows = {
+            row: replace(each, tokens=found[row]) if row in found else each
+            for row, each in reasons.rows.items()
+        }
+        told = f"{reasons.told}; dense scores of {len(found)} hits by pairs of tokens"
+        if missing := len(first) - len(found):
+            told += f", {missing} of the first {len(first)} have no dense score or no token"
+        return _Reasons(rows, told)
 
 
 def _print_json(

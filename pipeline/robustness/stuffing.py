@@ -60,7 +60,7 @@ class Damage:
 
     ``success``: came among them. ``defended``: came among them and would not have been pruned;
     None without a quality model. ``before`` and ``after`` are median ranks, a passage that is not
-    among the answers counted one behind the last.
+    among the answers counted one behind the last; NaN where every target was among the best 10.
     """
 
     system: str
@@ -71,7 +71,10 @@ class Damage:
     after: float
 
     def to_json(self) -> dict[str, Any]:
+        """NaN becomes null."""
         body = asdict(self)
+        for rank in ("before", "after"):
+            body[rank] = None if math.isnan(body[rank]) else body[rank]
         body["success"]["share"] = self.success.share
         if self.defended is not None:
             body["defended"]["share"] = self.defended.share
@@ -298,6 +301,5 @@ def told(found: Stuffing) -> Iterator[tuple[str, ...]]:
             f"{100 * each.success.share:.0f}",
             f"{100 * each.success.low:.0f} to {100 * each.success.high:.0f}",
             "" if each.defended is None else f"{100 * each.defended.share:.0f}",
-            f"{each.before:.0f}",
-            f"{each.after:.0f}",
+            *("-" if math.isnan(rank) else f"{rank:.0f}" for rank in (each.before, each.after)),
         )

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.durable import new_folder, replacing
-from ...core.errors import BadData, CorruptFile, Mismatch, MissingResource
-from .kind import CONFIG
+from ...core.errors import Mismatch
+from ..stored_model import CONFIG, WEIGHTS, fill, read_settings, read_tensors
 from .network import Hypencoder
 from .scorer import HypencoderScorer
 from .spec import HypencoderSpec, read_options
@@ -16,11 +16,9 @@ from .spec import HypencoderSpec, read_options
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from torch import Tensor
-
     from .scorer import BothEncoder
 
-WEIGHTS, CARD = "model.safetensors", "README.md"
+CARD = "README.md"
 
 _CARD = """# {name}
 
@@ -80,7 +78,7 @@ def load(
     folder = Path(folder)
     spec = read_config(folder / CONFIG)
     model = build(spec)
-    _fill(model, _read(folder / WEIGHTS), folder / WEIGHTS)
+    fill(model, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
     found = encoder(spec.encoder)
     if found.card.fingerprint != spec.fingerprint:
         raise Mismatch(
@@ -92,36 +90,4 @@ def load(
 
 def read_config(path: Path) -> HypencoderSpec:
     """MissingResource, CorruptFile, or BadData naming the key."""
-    try:
-        body = json.loads(path.read_bytes())
-    except OSError as failure:
-        raise MissingResource(f"{path} cannot be read: the model folder is not whole") from failure
-    except (ValueError, RecursionError) as failure:
-        raise CorruptFile(f"{path} is not JSON: {failure}") from None
-    return HypencoderSpec.from_json(body, str(path))
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise MissingResource(f"{path} cannot be read: the model folder is not whole")
-    try:
-        found: dict[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError, KeyError) as failure:
-        raise CorruptFile(f"{path} cannot be read: {failure}") from None
-    for name, x in found.items():
-        if not x.isfinite().all():
-            raise BadData(f"{path}: {name!r} holds values that are not finite")
-    return found
-
-
-def _fill(model: Hypencoder, found: dict[str, Tensor], path: Path) -> None:
-    """Every parameter of the model from its tensor; no other tensor is there."""
-    wanted = model.state_dict()
-    odd = sorted(wanted.keys() ^ found.keys())
-    odd += [name for name in wanted if name in found and wanted[name].shape != found[name].shape]
-    if odd:
-        raise BadData(f"{path} and its config.json disagree about {', '.join(odd[:5])}")
-    model.load_state_dict(found)
+    return HypencoderSpec.from_json(read_settings(path), str(path))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...core.durable import new_folder, replacing
-from ...core.errors import BadData, CorruptFile, MissingResource
-from .kind import CONFIG
+from ...core.errors import BadData
+from ..stored_model import CONFIG, WEIGHTS, fill, read_settings, read_tensors
 from .model_card import model_card
 from .scorer import Scorer
 from .spec import NeuralSpec, build
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .words import Pieces
 
-WEIGHTS, TOKENIZER, CARD = "model.safetensors", "tokenizer.json", "README.md"
+TOKENIZER, CARD = "tokenizer.json", "README.md"
 _DIRECTIONS, _LENGTHS, _MODEL = "words.directions", "words.weights", "model."
 
 
@@ -64,58 +64,27 @@ def load(folder: Path | str, pieces: Callable[[Path], Pieces], *, device: str = 
     """
     folder = Path(folder)
     spec = read_config(folder / CONFIG)
-    found = _read_weights(folder / WEIGHTS, spec)
+    found = read_tensors(folder / WEIGHTS)
+    _check_words(found, spec, folder / WEIGHTS)
     directions, weights = found.pop(_DIRECTIONS), found.pop(_LENGTHS)
     words = Words(pieces(folder / TOKENIZER), directions, weights)
     model = build(spec)
-    _fill(model, found, folder / WEIGHTS)
+    own = {name.removeprefix(_MODEL): array for name, array in found.items()}
+    fill(model, own, folder / WEIGHTS)
     return Scorer(model.eval(), words, spec, device)
 
 
 def read_config(path: Path) -> NeuralSpec:
     """MissingResource, CorruptFile, or BadData naming the key."""
-    try:
-        body = json.loads(path.read_bytes())
-    except OSError as failure:
-        raise MissingResource(f"{path} cannot be read: the model folder is not whole") from failure
-    except (ValueError, RecursionError) as failure:
-        raise CorruptFile(f"{path} is not JSON: {failure}") from None
-    return NeuralSpec.from_json(body, str(path))
+    return NeuralSpec.from_json(read_settings(path), str(path))
 
 
-def _read_weights(path: Path, spec: NeuralSpec) -> dict[str, np.ndarray]:
-    import numpy as np
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    if not path.is_file():
-        raise MissingResource(f"{path} cannot be read: the model folder is not whole")
-    try:
-        found: dict[str, np.ndarray] = load_file(path)
-    except (SafetensorError, OSError, KeyError) as failure:
-        raise CorruptFile(f"{path} cannot be read: {failure}") from None
+def _check_words(found: Mapping[str, np.ndarray], spec: NeuralSpec, path: Path) -> None:
     expected = {_DIRECTIONS: (spec.vocabulary, spec.dim), _LENGTHS: (spec.vocabulary,)}
     for name, shape in expected.items():
         if name not in found or found[name].shape != shape:
             seen = found[name].shape if name in found else "not there"
             raise BadData(f"{path}: {name} is {seen}, expected {shape} as config.json says")
-    for name, array in found.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise BadData(f"{path}: {name!r} holds values that are not finite")
-    return found
-
-
-def _fill(model: Any, found: dict[str, np.ndarray], path: Path) -> None:
-    """Every parameter of the model from its tensor; no other tensor is there."""
-    import torch
-
-    state = {name.removeprefix(_MODEL): torch.from_numpy(x) for name, x in found.items()}
-    wanted = model.state_dict()
-    odd = sorted(wanted.keys() ^ state.keys())
-    odd += [name for name in wanted if name in state and wanted[name].shape != state[name].shape]
-    if odd:
-        raise BadData(f"{path} and its config.json disagree about {', '.join(odd[:5])}")
-    model.load_state_dict(state)
 
 
 def _text(value: object) -> bytes:

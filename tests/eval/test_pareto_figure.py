@@ -64,3 +64,13 @@ def test_no_label_covers_another() -> None:
     sides = {round(float(x) / 40) for x, _, _ in found}
     assert len(found) == 5
     assert len(sides) * len({round(h) for h in heights}) >= 5
+
+
+def test_dollars_make_no_formula() -> None:
+    name = r"a $\nothing$ of"
+    svg = pareto_svg(
+        ParetoFigure("RR", [ParetoPoint(name, 1.0, 0.5, None, None, True)], {name: 0.4})
+    )
+    assert svg.count(f">{name}<") == 1
+    assert f">{name} (not timed)<" in svg
+    assert "$5 or $6" in pareto_svg(ParetoFigure("RR", POINTS, {}, "for $5 or $6"))

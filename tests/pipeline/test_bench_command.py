@@ -107,6 +107,7 @@ def test_the_command_prints_one_table(checkout: Path) -> None:
 def test_our_own_programs_say_how_they_are_run_quickly() -> None:
     known = programs()
     assert {"encode", "search", "bm25", "cold", "packing", "pruning_cost"} <= set(known)
+    assert {"cross_encoder", "lambdamart_folds", "cascade_stages"} <= set(known)
     checkout = ratios.PROGRAMS.parent
     for arguments in known.values():
         for part in arguments.split():

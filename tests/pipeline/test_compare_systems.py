@@ -24,9 +24,10 @@ from tamis.pipeline.comparing.systems import budget as budgets
 from tamis.pipeline.comparing.systems import side_by_side, worker
 from tamis.pipeline.comparing.systems.body import body_of
 from tamis.pipeline.comparing.systems.markdown_report import lines_of
+from tamis.pipeline.comparing.systems.model_files import Models
 from tamis.pipeline.comparing.systems.page import page_of
 from tamis.pipeline.comparing.systems.side_by_side import compare_systems, run_alone
-from tamis.pipeline.comparing.systems.spec import Budget
+from tamis.pipeline.comparing.systems.spec import Budget, EquivalenceSpec
 from tamis.pipeline.comparing.systems.spec_file import read_spec
 from tamis.pipeline.comparing.systems.summary import summary
 from tamis.pipeline.comparing.systems.writing import write_comparison
@@ -248,6 +249,9 @@ def test_the_report_is_written_in_three_forms(small: Path, asked: list[Job]) -> 
     assert body["collection"]["queries"] == 10
     assert body["made_with"]["command"].startswith("tamis compare")
     text = "\n".join(lines_of(found))
+    assert "90 % interval" in text
+    strict = replace(found, spec=replace(found.spec, equivalence=EquivalenceSpec(0.1, 0.01)))
+    assert "98 % interval" in "\n".join(lines_of(strict))
     value = found.comparison.evaluations["both"].value("nDCG@10")
     assert f"{value:.3f} [" in text
     assert "adjusted by Holm over all 4 comparisons" in text
@@ -354,3 +358,16 @@ def test_the_spec_is_left_as_it_was(
     before = read_spec(small)
     within(small, Budget(30.0, system="both"), monkeypatch)
     assert read_spec(small) == before
+
+
+def test_what_an_unknown_model_was_worth_is_not_kept(
+    small: Path, asked: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets, "models_of", lambda *_: Models({"stranger": None}))
+    within(small, Budget(30.0, system="both"), monkeypatch)
+    timed: list[object] = []
+    monkeypatch.setattr(
+        budgets._Choosing, "_timed", lambda _self, form: timed.append(form) or _Slow()(form)
+    )
+    budgets.compare_within(Budget(30.0, system="both"), small, small.parent / "out")
+    assert timed

@@ -60,3 +60,15 @@ def test_depth_is_compared_stage_by_stage() -> None:
     assert not no_deeper(Cascade(dense=10), Cascade(lexical=100))
     assert not no_deeper(Cascade(lexical=100, rerank=(stage,)), Cascade(lexical=100))
     assert not no_deeper(Cascade(lexical=300), Cascade(lexical=100, rerank=(stage,)))
+
+
+def test_two_stages_of_one_name_are_told_apart() -> None:
+    def cascade(**keeps: int) -> Cascade:
+        stages = (RerankStage("a/x", keep, {"model": model}) for model, keep in keeps.items())
+        return Cascade(lexical=100, rerank=tuple(stages))
+
+    assert no_deeper(cascade(first=30), cascade(first=30, second=10))
+    assert no_deeper(cascade(second=10), cascade(first=30, second=10))
+    assert not no_deeper(cascade(second=30), cascade(first=30, second=10))
+    assert not no_deeper(cascade(first=30, second=10), cascade(first=30))
+    assert not no_deeper(cascade(other=10), cascade(first=30, second=10))

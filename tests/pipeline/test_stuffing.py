@@ -14,10 +14,11 @@ import tamis
 from tamis.core.errors import BadArguments, BadData
 from tamis.core.protocols import QualityCard
 from tamis.core.records import Query
+from tamis.eval.proportions import proportion
 from tamis.pipeline.cli import app
 from tamis.pipeline.opening import open_index
 from tamis.pipeline.robustness.attacks import ATTACKS
-from tamis.pipeline.robustness.stuffing import stuffing
+from tamis.pipeline.robustness.stuffing import Damage, Stuffing, stuffing, told
 from tamis.pipeline.robustness.targets import attacked, choose_targets
 
 if TYPE_CHECKING:
@@ -222,3 +223,11 @@ class TestStuffing:
         assert done.exit_code == 0, done.exception
         assert "pruned by length at --keep 0.75" in done.stdout
         assert "inject" in done.stdout
+
+
+def test_where_no_target_was_below_the_top_there_is_no_rank() -> None:
+    none = Damage("lexical", "append", proportion(0, 0), None, math.nan, math.nan)
+    body = json.loads(json.dumps(none.to_json(), allow_nan=False))
+    assert (body["before"], body["after"]) == (None, None)
+    (row,) = told(Stuffing(1, 3, [none], None))
+    assert row[-2:] == ("-", "-")

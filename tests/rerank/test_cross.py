@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+import tamis
 from tamis.core.errors import BadArguments, BadData, MissingResource
 from tamis.core.protocols import Candidates
 from tamis.core.records import Passage, Query, Ranking
@@ -207,3 +208,8 @@ def test_a_device_that_is_not_there_is_named(
 def test_the_name_tells_models_apart(tiny_cross: Path) -> None:
     assert CrossReranker().name == "cross"
     assert CrossReranker(model=tiny_cross).name == "cross (tiny)"
+
+
+def test_a_path_is_a_model_already(tmp_path: Path) -> None:
+    with pytest.raises(BadArguments, match="is a model already, and 'org/other' is given"):
+        tamis.reranker(str(tmp_path), model="org/other")

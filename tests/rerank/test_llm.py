@@ -182,6 +182,7 @@ def test_an_endpoint_that_hangs_or_is_not_there(pauses: list[float]) -> None:
         ({"url": "http://localhost"}, "it is off until both are named"),
         ({"model": "m", "url": "file:///etc/passwd"}, "expected the base of an OpenAI"),
         ({"model": "m", "url": "http://me:pw@localhost/v1"}, "without a name or password"),
+        ({"model": "m", "url": "http://[::1/v1"}, "expected the base of an OpenAI"),
         ({"model": "m", "url": "http://localhost", "key": "TAMIS_NO_KEY"}, "'TAMIS_NO_KEY' is not"),
         ({"model": "m", "url": "http://localhost", "stride": 20}, "windows that overlap"),
         ({"model": "m", "url": "http://localhost", "timeout": 0.0}, "timeout is 0"),
@@ -196,3 +197,11 @@ def test_it_is_off_until_it_is_named_rightly(options: dict[str, Any], told: str)
 @given(st.permutations(range(6)))
 def test_every_permutation_is_read(order: list[int]) -> None:
     assert permutation(" > ".join(f"[{place + 1}]" for place in order), 6) == order
+
+
+def test_a_key_that_is_none_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for secret in ("tok\nen", "tok\u00e9n"):
+        monkeypatch.setenv("TAMIS_TEST_KEY", secret)
+        with pytest.raises(BadArguments, match="one line of ASCII") as refused:
+            ChatEndpoint("http://localhost", "m", "TAMIS_TEST_KEY")
+        assert "tok" not in str(refused.value)

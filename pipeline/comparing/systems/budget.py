@@ -12,7 +12,7 @@ from ....core.protocols import Fingerprinted
 from ....eval.evaluate import evaluate
 from ...cascade_file import to_toml
 from ...stage_outputs import code_version
-from ..desk import Desk
+from ..desk import Desk, Json
 from ..machine import machine
 from ..pipelines import Answered
 from ..remembering import RememberingReranker
@@ -26,7 +26,7 @@ from .variants import effort, no_deeper, variants
 from .worker import costs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ....core.progress import Progress
     from ....core.protocols import Candidates, Reranker
@@ -173,10 +173,12 @@ class _Choosing:
         built = bench.indexes[system.index]
         self._search = replace(self._written, k=None).over(built.index, device=bench.device)
         self._sample = sample_of(dev.queries, bench.spec.sample)
+        models = models_of(self._written, built.index).fingerprint
+        self._lasting = bool(models)
         self._about = [
             code_version(),
             built.index.fingerprint,
-            models_of(self._written, built.index).fingerprint,
+            models,
             bench.device,
             dev.fingerprint,
         ]
@@ -216,13 +218,17 @@ class _Choosing:
             if far and no_deeper(each.cascade, form):
                 return Tried(form, None, None)
         key = [self._about, to_toml(form), [query.id for query in self._sample], machine()]
-        costs = self._bench.desk.value("budget-costs", key, lambda: self._timed(form))
+        costs = self._kept("budget-costs", key, lambda: self._timed(form))
         milliseconds = costs[f"{self._budget.percentile}_ms"]
         if milliseconds > limit:
             return Tried(form, milliseconds, None)
         key = [self._about, to_toml(form), str(self._measure)]
-        value = self._bench.desk.value("budget-values", key, lambda: self._value(form))
+        value = self._kept("budget-values", key, lambda: self._value(form))
         return Tried(form, milliseconds, value)
+
+    def _kept(self, kind: str, key: object, make: Callable[[], Json]) -> Json:
+        """From an earlier run, unless a model's files are not known and may have changed."""
+        return self._bench.desk.value(kind, key, make) if self._lasting else make()
 
     def _timed(self, form: Cascade) -> dict[str, float]:
         costs = costs_of(self._formed(form), self._sample)

@@ -71,7 +71,8 @@ def _quality(found: Compared) -> list[str]:
 
 
 def _equivalences(found: Compared) -> list[str]:
-    head = ["system", "measure", "Δ", "90 % interval", "margin", "p", "verdict", "power"]
+    interval = words.equivalence_interval(found)
+    head = ["system", "measure", "Δ", interval, "margin", "p", "verdict", "power"]
     rows = []
     for name, tests in found.equivalences.items():
         for measure, test in tests.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,10 @@ from ....core.fingerprints import of_file, of_value
 from ....encoders import shipped
 from ....rerank import cross, lambdamart, monot5
 from ....rerank.model_files import model_folder
-from ...components import LATE_ENCODER
+from ...components import LATE_ENCODER, SECOND_ENCODER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from ...cascade import Cascade, RerankStage
     from ...opening import Index
@@ -26,17 +27,21 @@ _READ = {".safetensors", ".json", ".txt", ".model", ".npy"}
 class Models:
     """The files of each model of a system, by the name of its part; None where nobody knows them.
 
-    A model that two parts share is named by the first.
+    A part whose name is taken gets a number: two stages may be of one kind.
     """
 
     files: Mapping[str, Sequence[Path] | None]
 
     @property
     def bytes(self) -> dict[str, int | None]:
-        return {
-            part: None if files is None else sum(path.stat().st_size for path in files)
-            for part, files in self.files.items()
-        }
+        """A file that two parts share counts for the first of them alone."""
+        seen: set[Path] = set()
+        found: dict[str, int | None] = {}
+        for part, files in self.files.items():
+            new = [path for path in files or () if path not in seen]
+            seen.update(new)
+            found[part] = None if files is None else sum(path.stat().st_size for path in new)
+        return found
 
     @property
     def fingerprint(self) -> str:
@@ -63,8 +68,14 @@ def models_of(cascade: Cascade, index: Index) -> Models:
             _of_folder(adapted) if own and adapted is not None else _of_encoder(card.name)
         )
     for stage in cascade.rerank:
-        found[Path(stage.name).name] = _of_reranker(stage)
+        found[_free(Path(stage.name).name, found)] = _of_reranker(stage)
     return Models(found)
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """The name, or with the first number from 2 on under which it is not taken."""
+    numbered = (f"{name} {number}" for number in count(2))
+    return next(each for each in chain([name], numbered) if each not in taken)
 
 
 def _of_encoder(name: str) -> Sequence[Path] | None:
@@ -86,13 +97,14 @@ def _of_reranker(stage: RerankStage) -> Sequence[Path] | None:
         "monot5": monot5.DEFAULT_MODEL,
         "lambdamart": str(lambdamart.PACKAGED),
         "maxsim": LATE_ENCODER,
+        "encoder": SECOND_ENCODER,
     }
     if stage.name not in registry.names("reranker"):
         return _of_model(stage.name)
     model = stage.options.get("model") or defaults.get(stage.name)
     if not isinstance(model, str):
         return None
-    return _of_encoder(model) if stage.name == "maxsim" else _of_model(model)
+    return _of_encoder(model) if stage.name in ("maxsim", "encoder") else _of_model(model)
 
 
 def _of_model(name: str) -> Sequence[Path] | None:

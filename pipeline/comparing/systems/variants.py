@@ -36,8 +36,15 @@ def no_deeper(one: Cascade, other: Cascade) -> bool:
     for mine, theirs in ((one.dense, other.dense), (one.lexical, other.lexical)):
         if (mine or 0) > (theirs or 0):
             return False
-    keeps = {stage.name: stage.keep for stage in other.rerank}
-    return all(stage.keep <= keeps.get(stage.name, 0) for stage in one.rerank)
+    behind = iter(other.rerank)  # stages of a form keep their order, and two may have one name
+    return all(
+        any(_same(stage, each) and stage.keep <= each.keep for each in behind)
+        for stage in one.rerank
+    )
+
+
+def _same(one: RerankStage, other: RerankStage) -> bool:
+    return one.name == other.name and one.options == other.options
 
 
 def effort(cascade: Cascade) -> tuple[int, int, int]:

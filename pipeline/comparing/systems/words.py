@@ -148,6 +148,13 @@ def _warm_up() -> int:
     return WARM_UP
 
 
+def equivalence_interval(found: Compared) -> str:
+    """How wide the intervals of TOST are: both of its tests at alpha leave out twice as much."""
+    asked = found.spec.equivalence
+    assert asked is not None, "told only where it was asked for"
+    return f"{100 * (1 - 2 * asked.alpha):g} % interval"
+
+
 def verdict(test: Equivalence) -> str:
     """What its interval shows of the difference, held against the margin on both sides."""
     if test.equivalent:
