@@ -7,7 +7,6 @@ the order of rows; ``tokens/bounds.npy`` (int64, [rows + 1]) says where each pas
 from __future__ import annotations
 
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,9 +66,8 @@ class StoredTokens:
             bounds: Int64Array = np.load(path, allow_pickle=False)
         except ValueError as flaw:
             raise BadData(f"{path} holds no array: {flaw}; rebuild the index") from flaw
-        ends = bounds[[0, -1]].tolist() if bounds.ndim == 1 and len(bounds) else []
-        risen = all(before <= after for before, after in pairwise(bounds.ravel().tolist()))
-        if len(bounds) != self._rows + 1 or ends != [0, self._count] or not risen:
+        fits = bounds.shape == (self._rows + 1,) and bounds[[0, -1]].tolist() == [0, self._count]
+        if not fits or (np.diff(bounds) < 0).any():
             raise Mismatch(
                 f"{path} does not rise from 0 to {self._count:,} over {self._rows:,} rows, as the "
                 f"manifest promises: rebuild the index"

@@ -90,7 +90,7 @@ class MaxsimReranker:
                 scores[places] = self._matched(query, self._stored.take(rows[places]))
         others = np.flatnonzero(~held)
         if len(others):
-            texts = [candidates.passages[place].full_text for place in others]
+            texts = [candidates.passages[place].full_text for place in others.tolist()]
             scores[others] = self._encoded(query, texts)
         return scores
 

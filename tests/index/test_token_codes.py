@@ -6,14 +6,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from tamis.index.token_codes import BITS, coded, decoded, record_of
 
-VECTORS = arrays(
-    np.float32,
-    st.tuples(st.integers(0, 5), st.integers(1, 9)),
-    elements=st.floats(-4, 4, width=32, allow_subnormal=False),
+
+def drawn(seed: int, tokens: int, dim: int, zeros: float) -> np.ndarray:
+    """Vectors of very different sizes; a share of their components is 0, some whole tokens."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(tokens, dim)) * 10.0 ** rng.integers(-6, 3, (tokens, 1))
+    vectors[rng.random((tokens, dim)) < zeros] = 0
+    return vectors.astype(np.float32)
+
+
+VECTORS = st.builds(
+    drawn, st.integers(0, 2**32), st.integers(0, 6), st.integers(1, 9), st.sampled_from([0, 0.5, 1])
 )
 
 
