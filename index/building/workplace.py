@@ -140,7 +140,7 @@ class Workplace:
         except BadData:
             known = {"index", "docid", "passages.arrow", "encoder/", "cold/"}
             known |= {"quality.npy", "quality.corpus.npy", "corpus_row.npy"}
-            known |= {"near_duplicates.npy", "tokens/"}
+            known |= {"near_duplicates.npy", "words.arrow", "tokens/"}
         folders = {"lexical", *(name.partition("/")[0] for name in known if "/" in name)}
         names = [p.relative_to(self.goal).as_posix() for p in sorted(self.goal.rglob("*"))]
         return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -188,6 +189,25 @@ def test_damage_is_told(corpus: Path, tmp_path: Path, name: str, harm: str) -> N
         assert tokens is not None
         with pytest.raises(CorruptFile, match=name):
             tokens.take(np.array([11]))
+
+
+def test_a_manifest_that_promises_other_tokens_is_told(corpus: Path, tmp_path: Path) -> None:
+    built = tamis.build(corpus, tmp_path / "i", encoder=Letters(), token_vectors=4)
+    manifest = built.folder.manifest
+    assert manifest is not None
+    assert manifest.tokens is not None
+    told = {**manifest.tokens, "count": manifest.tokens["count"] + 1}
+    replace(manifest, tokens=told).write(tmp_path / "i")
+    report = check_index(tmp_path / "i")
+    assert [finding.kind for finding in report.errors] == ["opening"]
+    assert "as the manifest promises" in report.errors[0].message
+
+
+def test_an_index_is_replaced_with_its_token_vectors(corpus: Path, tmp_path: Path) -> None:
+    tamis.build(corpus, tmp_path / "i", encoder=Letters(), token_vectors=4)
+    (tmp_path / "i" / "tamis.json").write_text("{")  # who is to say what belongs to it?
+    tamis.build(corpus, tmp_path / "i", encoder=Letters(), overwrite=True)
+    assert not (tmp_path / "i" / "tokens").exists()
 
 
 def test_a_killed_build_goes_on_where_it_was(corpus: Path, tmp_path: Path) -> None:
