@@ -45,6 +45,8 @@ class Manifest:
     ``cold``, where the pruned passages are an index of their own in ``cold/``, holds how many
     ``passages`` that has and, by search mode, the ``thresholds`` below which it is searched
     {signal, threshold (None: never), share of queries below, queries it was learned from, source}.
+    ``tokens``, where token vectors are kept for late interaction, holds ``bits`` a dimension,
+    ``dim`` and the ``count`` of tokens; they are the passage encoder's.
     """
 
     passage_encoder: EncoderCard
@@ -59,6 +61,7 @@ class Manifest:
     adaptation: dict[str, Any] | None = None
     near_duplicates: dict[str, Any] | None = None
     cold: dict[str, Any] | None = None
+    tokens: dict[str, int] | None = None
     joined: str = JOINED
     vectors_per_passage: int = 1
     segments: list[str] = field(default_factory=lambda: ["."])
@@ -76,7 +79,7 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         body = {**asdict(self), "space": self.space}
-        for younger in ("adaptation", "near_duplicates", "cold"):
+        for younger in ("adaptation", "near_duplicates", "cold", "tokens"):
             if body[younger] is None:
                 del body[younger]  # as indexes have it that are older than the field
         return {**body, "sha256": of_value(body)}

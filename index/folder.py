@@ -15,6 +15,7 @@ from .dense import DenseIndex
 from .lexical import LexicalSettings, open_lexical
 from .passages import DOCID, DocidFile, PassageTable
 from .passages import NAME as PASSAGES
+from .token_vectors import StoredTokens
 from .verification import VerifiedFiles
 from .word_counts import NAME as WORDS
 from .word_counts import StoredWordCounts
@@ -151,6 +152,13 @@ class IndexFolder:
         if self.manifest is None or WORDS not in self._files:
             return None
         return StoredWordCounts(lambda: self._files.whole(WORDS))
+
+    @cached_property
+    def tokens(self) -> StoredTokens | None:
+        """Token vectors of every row, by the passages' encoder; None where none are kept."""
+        if self.manifest is None or self.manifest.tokens is None:
+            return None
+        return StoredTokens(self._files, len(self), self.manifest.tokens)
 
     @cached_property
     def _quality(self) -> Any | None:

@@ -27,6 +27,7 @@ from .index_parts import counts_of, index_vectors, index_words, records_of
 from .intake import take_in
 from .opening import open_index
 from .pruning import Asked, Pruner
+from .token_vectors import check_bits, check_encoder, index_tokens
 
 if TYPE_CHECKING:
     from ..core.progress import Progress
@@ -54,6 +55,7 @@ def build(
     k1: float = 0.9,
     b: float = 0.4,
     ann: str = "flat",
+    token_vectors: int | None = None,
     passage_words: int | None = None,
     passage_stride: int | None = None,
     on_error: Literal["fail", "skip"] = "fail",
@@ -82,6 +84,9 @@ def build(
     the index that is replaced knows of the same corpus is used: its scores by the same model, and
     an exact index's vectors by the same encoder.
 
+    ``token_vectors`` keeps a vector of every token, by ``encoder``, in 4 or 8 bits a dimension:
+    ``maxsim`` with that encoder takes them from here. The cold tier keeps none.
+
     Works in ``FOLDER.building``; killed, it resumes when the same call is made again, and loses
     at most the ``shard_rows`` passages it was encoding. ``on_error="skip"`` leaves out what is
     malformed and lists it in ``FOLDER.skipped.jsonl``. Raises BadArguments (the index exists),
@@ -91,7 +96,7 @@ def build(
     recipe = parse_recipe(ann)
     settings = None if lexical == "none" else LexicalSettings(lexical, k1=k1, b=b)
     need("faiss", "a dense index")
-    _check(settings, cold, on_error, teacher, adapt, shard_rows)
+    _check(settings, cold, on_error, teacher, adapt, shard_rows, token_vectors)
     auto, share = AutoKeep.asked(keep, dev_queries, dev_qrels, quality)
     if auto is not None:
         auto.refuse(adapt=adapt, near_duplicates=near_duplicates, passage_words=passage_words)
@@ -100,6 +105,7 @@ def build(
     watched = progress or Silent()
     with Workplace(Path(folder), overwrite=overwrite) as place:
         loaded = load_encoder(encoder, device=device) if isinstance(encoder, str) else encoder
+        check_encoder(loaded, token_vectors)
         asked = OWN if query_encoder == encoder else query_encoder
         queries = choose_query_encoder(asked, loaded, device=device)
         if auto is not None and pruner is not None:
@@ -124,6 +130,7 @@ def build(
             known = None if pruned is None else pruned.known(loaded.card)
             shards.complete(lambda a, z: [p.full_text for p in table.stream(a, z)], advance, known)
         report = index_vectors(recipe, shards, loaded.card.dim, place.draft, device, watched)
+        kept_tokens = index_tokens(loaded, token_vectors, table, place, shard_rows, watched)
         tiers = [(table, place.draft)]
         if below is not None:
             below.add_vectors(loaded, shard_rows, device, watched)
@@ -142,6 +149,7 @@ def build(
             pruning=None if pruned is None else pruned.told,
             adaptation=told,
             near_duplicates=None if pruned is None else pruned.repeated,
+            tokens=kept_tokens,
         )
         if below is not None:
             manifest = below.described(manifest, table, queries, watched)
@@ -157,12 +165,14 @@ def _check(
     teacher: str | None,
     adapt: int | None,
     shard_rows: int,
+    token_vectors: int | None,
 ) -> None:
     """What can be refused before anything is read or loaded."""
     if settings is not None and cold:
         check_tiers(settings)
     if settings is not None:
         check_engine(settings)
+    check_bits(token_vectors)
     if on_error not in ("fail", "skip"):
         raise BadArguments(f"on_error is {on_error!r}; known: fail, skip")
     if teacher is not None and adapt is None:

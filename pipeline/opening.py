@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..core.records import Query
 from ..encoders.recurrent.kinds import load_encoder as load_folder
 from ..index.folder import IndexFolder
 from ..index.tiers import TieredPassages
+from ..rerank.maxsim import MaxsimReranker
 from .asymmetric import OWN, check_they_meet
 from .cold.tier import cold_tier
 from .components import query_encoder as load_encoder
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from ..index.passages import Passages
     from .cold.tier import ColdTier
 
+log = logging.getLogger(__name__)
 Mode: TypeAlias = Literal["dense", "lexical", "hybrid"]
 When: TypeAlias = Literal["auto", "always", "never"]
 FIRST_STAGE = 1000
@@ -166,18 +169,41 @@ class Index:
     def lending(self, reranker: Reranker) -> Reranker:
         """The same reranker, taking vectors of passages from here if it reads such vectors.
 
-        Only a hypencoder of this index's passage encoder does. What the cold tier holds is encoded
-        when it is asked for, with all the candidates beside it.
+        A hypencoder of this index's passage encoder does, and maxsim with that encoder where the
+        index keeps token vectors; which of the two ways it goes is logged. What the cold tier holds
+        is encoded when it is asked for: for a hypencoder with all the candidates beside it.
         """
         manifest = self.folder.manifest
         reads = getattr(reranker, "reads", None)
-        if manifest is None or reads != manifest.passage_encoder.fingerprint:
+        if manifest is None or reads is None:
+            return reranker
+        if isinstance(reranker, MaxsimReranker):
+            return self._lending_tokens(reranker, manifest)
+        if reads != manifest.passage_encoder.fingerprint:
             return reranker
         from ..rerank.hypencoder.reranker import HypencoderReranker
 
         return (
             reranker.over(self._vectors) if isinstance(reranker, HypencoderReranker) else reranker
         )
+
+    def _lending_tokens(self, reranker: MaxsimReranker, manifest: Manifest) -> MaxsimReranker:
+        tokens, encoder = self.folder.tokens, manifest.passage_encoder
+        if tokens is None:
+            return reranker
+        if reranker.reads == encoder.fingerprint:
+            lent = reranker.over(tokens)
+            log.info("%s takes its vectors from %s", lent.name, self.folder.path)
+            return lent
+        adapted = self.folder.adapted_encoder
+        log.warning(
+            "%s encodes its candidates when they are asked for: the token vectors in %s are by "
+            "another encoder, which is maxsim=%s",
+            reranker.name,
+            self.folder.path,
+            encoder.name if adapted is None else adapted,
+        )
+        return reranker
 
     def _vectors(self, rows: Int64Array) -> Float32Array | None:
         """Of the hot tier's rows, as it stores them; None when one is not among them."""
@@ -214,7 +240,7 @@ class Index:
             lexical=self.lexical(depth) if mode != "dense" else None,
             fuse=fuse,
             weights=weights,
-            rerank=rerank,
+            rerank=[self.lending(stage) for stage in rerank],
             cold=tier,
             origin=self.fingerprint,
         )

@@ -62,6 +62,8 @@ def _misfits(folder: IndexFolder) -> list[Finding]:
         rows = {"vectors": len(folder.dense), "passages": len(folder.passages)}
         ids = (folder.path / DOCID).read_text("utf-8").splitlines()
         rows["docid"] = len(ids)
+        if folder.tokens is not None:
+            folder.tokens.check()
         if folder.manifest is not None and folder.manifest.lexical is not None:
             rows[LEXICAL] = len(folder.lexical)
     except (TamisError, UnicodeDecodeError) as failure:

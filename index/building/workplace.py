@@ -21,18 +21,19 @@ _VECTORS = "vectors"
 _ADAPTING = "adapting"
 _SCORES = "scores"
 _COLD_VECTORS = "vectors.cold"
+_TOKENS = "tokens"
 
 
 class Workplace:
     """The building folder of one index; use it as a context manager.
 
     ``draft`` becomes the index and is empty on entering; ``vectors`` and ``cold_vectors`` hold the
-    encoded shards, ``adapting`` what their encoder was tuned by and ``scores`` what a quality
-    model gave: these outlive everything but ``publish``. Entering takes the lock:
-    FailedWhileRunning when another process builds the same index, BadArguments when the goal is
-    finished and ``overwrite`` is not set, or is no index of ours. Leaving without ``publish`` keeps
-    everything, so that the next build resumes. A goal that is a link is followed: what it points
-    to is replaced.
+    encoded shards, ``tokens`` those of token vectors, ``adapting`` what their encoder was tuned by
+    and ``scores`` what a quality model gave: these outlive everything but ``publish``. Entering
+    takes the lock: FailedWhileRunning when another process builds the same index, BadArguments
+    when the goal is finished and ``overwrite`` is not set, or is no index of ours. Leaving without
+    ``publish`` keeps everything, so that the next build resumes. A goal that is a link is followed:
+    what it points to is replaced.
     """
 
     def __init__(self, goal: Path, *, overwrite: bool) -> None:
@@ -47,6 +48,7 @@ class Workplace:
         self.adapting = self.folder / _ADAPTING
         self.scores = self.folder / _SCORES
         self.cold_vectors = self.folder / _COLD_VECTORS
+        self.tokens = self.folder / _TOKENS
         self._replaced = goal.with_name(f".{goal.name}.replaced")
         self._overwrite = overwrite
         self._lock: BaseFileLock | None = None
@@ -99,12 +101,19 @@ class Workplace:
             raise no_room(self.draft, failure) from failure
 
     def _strangers(self) -> list[str]:
-        known = (_LOCK, _DRAFT, _VECTORS, _ADAPTING, _SCORES, _COLD_VECTORS)
+        known = (_LOCK, _DRAFT, _VECTORS, _ADAPTING, _SCORES, _COLD_VECTORS, _TOKENS)
         return sorted(entry.name for entry in self.folder.glob("*") if entry.name not in known)
 
     def _left_over(self) -> bool:
         """Whether anything is here that the next build could use or a person look at."""
-        kept = (self.draft, self.vectors, self.adapting, self.scores, self.cold_vectors)
+        kept = (
+            self.draft,
+            self.vectors,
+            self.adapting,
+            self.scores,
+            self.cold_vectors,
+            self.tokens,
+        )
         return any(folder.is_dir() and any(folder.iterdir()) for folder in kept)
 
     def _check_goal(self) -> None:
@@ -131,7 +140,7 @@ class Workplace:
         except BadData:
             known = {"index", "docid", "passages.arrow", "encoder/", "cold/"}
             known |= {"quality.npy", "quality.corpus.npy", "corpus_row.npy"}
-            known |= {"near_duplicates.npy"}
+            known |= {"near_duplicates.npy", "words.arrow", "tokens/"}
         folders = {"lexical", *(name.partition("/")[0] for name in known if "/" in name)}
         names = [p.relative_to(self.goal).as_posix() for p in sorted(self.goal.rglob("*"))]
         return [

@@ -106,6 +106,7 @@ class ColdBuild:
             passage_batches=self._batches,
             files=records_of(self.folder),
             pruning=None,
+            tokens=None,
         ).write(self.folder)
         thresholds = self._thresholds(hot, hot_table, queries, progress)
         return replace(hot, cold={"passages": len(self.table), "thresholds": thresholds})

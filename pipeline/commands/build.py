@@ -97,6 +97,13 @@ def build(
             help="flat, sq8, hnsw, ivf or ivfpq; parameters follow a colon: hnsw:M=32,efSearch=256."
         ),
     ] = "flat",
+    token_vectors: Annotated[
+        int | None,
+        typer.Option(
+            metavar="4|8",
+            help="Keep a vector of every token in so many bits a dimension, for --rerank maxsim.",
+        ),
+    ] = None,
     passage_words: Annotated[
         int | None, typer.Option(help="Split texts into passages of at most so many words.")
     ] = None,
@@ -142,6 +149,7 @@ def build(
         k1=k1,
         b=b,
         ann=ann,
+        token_vectors=token_vectors,
         passage_words=passage_words,
         passage_stride=passage_stride,
         on_error=on_error.value,

@@ -53,10 +53,27 @@ def summary(path: Path, described: dict[str, Any]) -> list[str]:
         ("truncated", f"{cut:,} passages, {lost:,} tokens lost"),
         ("vectors", f"{ann['recipe']['kind']}{f' ({chosen})' if chosen else ''}"),
         ("ANN recall", f"@10 {ann['recall_at_10']:.3f}, @100 {ann['recall_at_100']:.3f}"),
+        *_tokens(described),
         ("BM25", bm25),
         ("size", f"{megabytes:,.1f} MB"),
     ]
     return [str(path), *(f"  {name:<11}{value}" for name, value in rows)]
+
+
+def _tokens(described: dict[str, Any]) -> list[tuple[str, str]]:
+    """How many token vectors are kept for late interaction, and what they cost."""
+    told = described.get("tokens")
+    if told is None:
+        return []
+    size = sum(size for name, size in described["bytes"].items() if name.startswith("tokens/"))
+    each = size / described["counts"]["indexed"]
+    return [
+        (
+            "tokens",
+            f"{told['count']:,} vectors of {told['dim']} dimensions in {told['bits']} bits, "
+            f"{size / 1e6:,.1f} MB, {each:,.0f} bytes a passage",
+        )
+    ]
 
 
 def _repeated(told: dict[str, Any] | None) -> list[tuple[str, str]]:

@@ -52,6 +52,7 @@ BUILD: Mapping[str, type] = {
     "near_duplicates": float,
     "cold": bool,
     "adapt": int,
+    "token_vectors": int,
 }
 """Options of a build that an index may have here."""
 
