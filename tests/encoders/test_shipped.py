@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 import tamis
 from tamis.encoders import shipped
@@ -71,7 +72,10 @@ def test_it_is_what_its_recipe_makes(name: str) -> None:
     recipe = Path(recipes.__file__).parent / "recipes" / f"{name}.toml"
     asked: dict[str, Any] = tomllib.loads(recipe.read_text("utf-8"))["model"]
     stored = json.loads((FOLDER / name / "config.json").read_text("utf-8"))
+    equal = asked.pop("piece_weights") == "equal"
     assert {key: stored[key] for key in asked} == asked
+    with safe_open(FOLDER / name / "model.safetensors", framework="np") as file:
+        assert (np.ptp(file.get_tensor("weight")) == 0) == equal
 
 
 @pytest.mark.parametrize("name", NAMES)
