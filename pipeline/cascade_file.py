@@ -22,16 +22,15 @@ threshold = 0.25
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core import registry
 from ..core.durable import replacing
-from ..core.errors import BadData, MissingResource
-from ..core.near import near
+from ..core.errors import BadData
 from .cascade import DEPTH, Cascade, RerankStage
 from .early_exit import DEFAULT_MARGIN, EarlyExit
+from .table_reader import TableReader, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +40,6 @@ Kind = TypeVar("Kind")
 _TOP = ("first", "k", "rerank")
 _FIRST = ("cold", "dense", "fuse", "lexical", "weights")
 _EXIT = ("calibration", "margin", "threshold")
-_KINDS = {int: "a whole number", str: "a text", dict: "a table", float: "a number"}
 
 
 def read_cascade(path: Path | str) -> Cascade:
@@ -51,12 +49,7 @@ def read_cascade(path: Path | str) -> Cascade:
     nobody knows and values of a wrong kind. What the values mean together is not looked at here.
     """
     path = Path(path)
-    try:
-        body = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise MissingResource(f"{path} is not there; expected a cascade in TOML") from None
-    except (ValueError, OSError) as failure:
-        raise BadData(f"{path} is no TOML file: {failure}") from None
+    body = read_toml(path, "a cascade")
     cascade, problems = cascade_of(body, path.parent)
     if problems:
         told = "".join(f"\n  - {problem}" for problem in problems)
@@ -131,31 +124,25 @@ def _key(name: str) -> str:
     return name if bare else _value(name)
 
 
-class _Reader:
-    """Collects what is wrong while it reads on."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.problems: list[str] = []
-
+class _Reader(TableReader):
     def cascade(self, body: Mapping[str, Any]) -> Cascade:
-        self._known(body, _TOP, "the file")
-        first = self._get(body, "first", dict, {}, "the file")
-        self._known(first, _FIRST, "[first]")
-        weights = self._get(first, "weights", dict, {}, "[first]")
+        self.known(body, _TOP, "the file")
+        first = self.get(body, "first", dict, {}, "the file")
+        self.known(first, _FIRST, "[first]")
+        weights = self.get(first, "weights", dict, {}, "[first]")
         stages = body.get("rerank", [])
         if not isinstance(stages, list) or not all(isinstance(each, dict) for each in stages):
             self.problems.append("rerank is no list of stages; write each under [[rerank]]")
             stages = []
         return Cascade(
-            dense=self._get(first, "dense", int, None, "[first]"),
-            lexical=self._get(first, "lexical", int, None, "[first]"),
-            fuse=self._get(first, "fuse", str, "rrf", "[first]"),
-            weights={name: self._get(weights, name, float, 1.0, "weights") for name in weights}
+            dense=self.get(first, "dense", int, None, "[first]"),
+            lexical=self.get(first, "lexical", int, None, "[first]"),
+            fuse=self.get(first, "fuse", str, "rrf", "[first]"),
+            weights={name: self.get(weights, name, float, 1.0, "weights") for name in weights}
             or None,
             rerank=tuple(self._stage(each, place) for place, each in enumerate(stages, 1)),
-            k=self._get(body, "k", int, None, "the file"),
-            cold=self._get(first, "cold", str, "auto", "[first]"),
+            k=self.get(body, "k", int, None, "the file"),
+            cold=self.get(first, "cold", str, "auto", "[first]"),
         )
 
     def _stage(self, table: Mapping[str, Any], place: int) -> RerankStage:
@@ -163,53 +150,26 @@ class _Reader:
         if "name" not in table:
             keys = ", ".join(map(repr, table)) or "none"
             self.problems.append(f"{where} has no name, the reranker's; its keys: {keys}")
-        leaving = self._get(table, "exit", dict, None, where)
+        leaving = self.get(table, "exit", dict, None, where)
         options = {
             name: value for name, value in table.items() if name not in ("name", "keep", "exit")
         }
         if isinstance(options.get("model"), str):
-            options["model"] = self._located(options["model"])
-        name = self._get(table, "name", str, "", where)
+            options["model"] = self.beside(options["model"])
+        name = self.get(table, "name", str, "", where)
         return RerankStage(
-            name=name if name in registry.names("reranker") else self._located(name),
-            keep=self._get(table, "keep", int, DEPTH, where),
+            name=name if name in registry.names("reranker") else self.beside(name),
+            keep=self.get(table, "keep", int, DEPTH, where),
             options=options,
             exit=None if leaving is None else self._exit(leaving, f"{where} exit"),
         )
 
     def _exit(self, table: Mapping[str, Any], where: str) -> EarlyExit:
-        self._known(table, _EXIT, where)
+        self.known(table, _EXIT, where)
         if "threshold" not in table:
             self.problems.append(f"{where} has no threshold")
         return EarlyExit(
-            threshold=self._get(table, "threshold", float, 0.0, where),
-            margin=self._get(table, "margin", str, DEFAULT_MARGIN, where),
-            calibration=self._get(table, "calibration", dict, {}, where),
+            threshold=self.get(table, "threshold", float, 0.0, where),
+            margin=self.get(table, "margin", str, DEFAULT_MARGIN, where),
+            calibration=self.get(table, "calibration", dict, {}, where),
         )
-
-    def _located(self, name: str) -> str:
-        """A path beside the file as it is from anywhere; any other name as it stands."""
-        beside = self._folder / name
-        return str(beside.resolve()) if name and beside.exists() else name
-
-    def _known(self, table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
-        for name in table:
-            if name not in known:
-                legal = ", ".join(known)
-                self.problems.append(
-                    f"{where} holds {name!r}{near(name, known) or ','} known: {legal}"
-                )
-
-    def _get(
-        self, table: Mapping[str, Any], name: str, kind: type, default: Any, where: str
-    ) -> Any:
-        """The value of this kind, or the default; a whole number is a number too."""
-        value = table.get(name, default)
-        if value is default:
-            return default
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            self.problems.append(f"{name} in {where} is {value!r}; expected {_KINDS[kind]}")
-            return default
-        return value

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ....core.corpus.irds import PREFIX
-from ....core.errors import BadData, MissingResource
-from ....core.near import near
+from ....core.errors import BadData
 from ....eval.equivalence import ALPHA, MARGIN
 from ...cascade_file import cascade_of
+from ...table_reader import TableReader, read_toml
 from .spec import (
     EXAMPLES,
     MEASURES,
@@ -57,14 +57,6 @@ BUILD: Mapping[str, type] = {
 """Options of a build that an index may have here."""
 
 _PATHS = ("encoder", "query_encoder", "quality")
-_KINDS = {
-    int: "a whole number",
-    str: "a text",
-    dict: "a table",
-    float: "a number",
-    bool: "true or false",
-    list: "a list",
-}
 
 
 def read_spec(path: Path | str) -> CompareSpec:
@@ -75,12 +67,7 @@ def read_spec(path: Path | str) -> CompareSpec:
     whether the values make sense together is not looked at here (see ``checking``).
     """
     path = Path(path)
-    try:
-        body = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise MissingResource(f"{path} is not there; expected a comparison in TOML") from None
-    except (ValueError, OSError) as failure:
-        raise BadData(f"{path} is no TOML file: {failure}") from None
+    body = read_toml(path, "a comparison")
     reader = _Reader(path)
     spec = reader.spec(body)
     if reader.problems:
@@ -89,23 +76,20 @@ def read_spec(path: Path | str) -> CompareSpec:
     return spec
 
 
-class _Reader:
-    """Collects what is wrong while it reads on."""
-
+class _Reader(TableReader):
     def __init__(self, source: Path) -> None:
+        super().__init__(source.parent)
         self._source = source
-        self._folder = source.parent
-        self.problems: list[str] = []
 
     def spec(self, body: Mapping[str, Any]) -> CompareSpec:
-        self._known(body, TOP, "the file")
+        self.known(body, TOP, "the file")
         systems = self._systems(body.get("system"))
         indexes = self._indexes(body, implied=any(system.cascade for system in systems))
-        baseline = self._get(body, "baseline", str, "", "the file")
+        baseline = self.get(body, "baseline", str, "", "the file")
         if not baseline and systems:
             baseline = systems[0].name
-        costs = self._get(body, "costs", dict, {}, "the file")
-        self._known(costs, ("queries",), "[costs]")
+        costs = self.get(body, "costs", dict, {}, "the file")
+        self.known(costs, ("queries",), "[costs]")
         return CompareSpec(
             source=self._source,
             collection=self._collection(body),
@@ -119,7 +103,7 @@ class _Reader:
             equivalence=self._equivalence(body),
             sample=self._at_least(costs, "queries", SAMPLE, 1, "[costs]"),
             examples=self._at_least(body, "examples", EXAMPLES, 0, "the file"),
-            title=self._get(body, "title", str, "", "the file"),
+            title=self.get(body, "title", str, "", "the file"),
         )
 
     def _collection(self, body: Mapping[str, Any]) -> CollectionSpec:
@@ -128,10 +112,10 @@ class _Reader:
             self.problems.append(
                 "it has no [collection]: give corpus (or index and queries) and test"
             )
-        table = self._get(body, "collection", dict, {}, "the file")
-        self._known(table, COLLECTION, where)
-        corpus = self._get(table, "corpus", str, None, where)
-        index = self._get(table, "index", str, None, where)
+        table = self.get(body, "collection", dict, {}, "the file")
+        self.known(table, COLLECTION, where)
+        corpus = self.get(table, "corpus", str, None, where)
+        index = self.get(table, "index", str, None, where)
         if "collection" in body and (corpus is None) == (index is None):
             told = "both corpus and index" if corpus else "neither corpus nor index"
             self.problems.append(f"{where} has {told}; expected one of the two")
@@ -147,7 +131,7 @@ class _Reader:
                 f"the name of a split"
             )
         splits = {
-            name: self._split(self._get(table, name, str, None, where), folder)
+            name: self._split(self.get(table, name, str, None, where), folder)
             for name in ("test", "dev")
         }
         return CollectionSpec(
@@ -168,25 +152,25 @@ class _Reader:
 
     def _indexes(self, body: Mapping[str, Any], *, implied: bool) -> list[IndexSpec]:
         """``implied``: where none is declared, one there is: the collection's, or built plainly."""
-        tables = self._get(body, "index", dict, {}, "the file")
+        tables = self.get(body, "index", dict, {}, "the file")
         found = []
         for name, table in tables.items():
             where = f"[index.{name}]"
             if not isinstance(table, dict):
                 self.problems.append(f"{where} is {table!r}; expected a table: path, or options")
                 continue
-            self._known(table, ("path", *BUILD), where)
-            path = self._get(table, "path", str, None, where)
+            self.known(table, ("path", *BUILD), where)
+            path = self.get(table, "path", str, None, where)
             given = {key: table[key] for key in BUILD if key in table}
             if path is not None and given:
                 self.problems.append(
                     f"{where} has a path and the build's {', '.join(given)}; expected one of the "
                     f"two: an index that is there, or how to build it"
                 )
-            options = {key: self._get(table, key, BUILD[key], None, where) for key in given}
+            options = {key: self.get(table, key, BUILD[key], None, where) for key in given}
             for key in _PATHS:
                 if isinstance(options.get(key), str):
-                    options[key] = self._beside(options[key])
+                    options[key] = self.beside(options[key])
             found.append(IndexSpec(name, None if path is None else self._located(path), options))
         collection = body.get("collection")
         if not found and implied and isinstance(collection, dict):
@@ -205,11 +189,11 @@ class _Reader:
         return found
 
     def _system(self, table: Mapping[str, Any], place: int) -> SystemSpec:
-        name = self._get(table, "name", str, "", f"[[system]] {place}")
+        name = self.get(table, "name", str, "", f"[[system]] {place}")
         where = f"system {name!r}" if name else f"[[system]] {place}"
         if not name.strip():
             self.problems.append(f"{where} has no name")
-        self._known(table, SYSTEM, where)
+        self.known(table, SYSTEM, where)
         ways = [key for key in ("run", "cascade", "first") if key in table]
         if len(ways) != 1:
             told = " and ".join(ways) or "neither a cascade nor a run"
@@ -220,13 +204,13 @@ class _Reader:
             return SystemSpec(name)
         if ways == ["run"]:
             self._alone(table, where, "run", ("index", "k", "rerank"))
-            return SystemSpec(name, run=self._located(self._get(table, "run", str, "", where)))
-        index = self._get(table, "index", str, OWN_INDEX, where)
+            return SystemSpec(name, run=self._located(self.get(table, "run", str, "", where)))
+        index = self.get(table, "index", str, OWN_INDEX, where)
         if ways == ["cascade"]:
             self._alone(table, where, "cascade", ("k", "rerank"))
-            return self._of_file(name, index, self._get(table, "cascade", str, "", where), where)
+            return self._of_file(name, index, self.get(table, "cascade", str, "", where), where)
         own = {key: table[key] for key in ("first", "k", "rerank") if key in table}
-        cascade, wrong = cascade_of(own, self._folder)
+        cascade, wrong = cascade_of(own, self.folder)
         self.problems += [f"{where}: {each}" for each in wrong]
         return SystemSpec(name, index, cascade)
 
@@ -245,10 +229,10 @@ class _Reader:
         if "equivalence" not in body:
             return None
         where = "[equivalence]"
-        table = self._get(body, "equivalence", dict, {}, "the file")
-        self._known(table, ("alpha", "margin"), where)
-        margin = self._get(table, "margin", float, MARGIN, where)
-        alpha = self._get(table, "alpha", float, ALPHA, where)
+        table = self.get(body, "equivalence", dict, {}, "the file")
+        self.known(table, ("alpha", "margin"), where)
+        margin = self.get(table, "margin", float, MARGIN, where)
+        alpha = self.get(table, "alpha", float, ALPHA, where)
         if not 0 < margin < 1:
             self.problems.append(
                 f"margin in {where} is {margin}; expected a share such as {MARGIN}"
@@ -278,41 +262,14 @@ class _Reader:
     def _at_least(
         self, table: Mapping[str, Any], name: str, default: int, least: int, where: str
     ) -> int:
-        value: int = self._get(table, name, int, default, where)
+        value: int = self.get(table, name, int, default, where)
         if value < least:
             self.problems.append(f"{name} in {where} is {value}; expected {least} or more")
         return value
 
     def _located(self, name: str) -> str:
         """A path as it is from anywhere; ``irds:ID`` as it stands."""
-        return name if name.startswith(PREFIX) else str((self._folder / name).resolve())
-
-    def _beside(self, name: str) -> str:
-        """A path beside the file as it is from anywhere; any other name as it stands."""
-        beside = self._folder / name
-        return str(beside.resolve()) if beside.exists() else name
-
-    def _known(self, table: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-        legal = tuple(known)
-        for name in table:
-            if name not in legal:
-                self.problems.append(
-                    f"{where} holds {name!r}{near(name, legal) or ','} known: {', '.join(legal)}"
-                )
-
-    def _get(
-        self, table: Mapping[str, Any], name: str, kind: type, default: Any, where: str
-    ) -> Any:
-        """The value of this kind, or the default; a whole number is a number too."""
-        value = table.get(name, default)
-        if value is default:
-            return default
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            self.problems.append(f"{name} in {where} is {value!r}; expected {_KINDS[kind]}")
-            return default
-        return value
+        return name if name.startswith(PREFIX) else str((self.folder / name).resolve())
 
 
 def _with_only_index(system: SystemSpec, indexes: list[IndexSpec]) -> SystemSpec:
