@@ -17,6 +17,7 @@ from ..core.errors import BadArguments, BadData
 from ..core.fingerprints import of_value
 from ..core.hub import load_model
 from ..core.protocols import Encoded, Encoder, EncoderCard, TokenVectors
+from ..kernels.device import check_device
 from .model_files import fingerprint_of_model, model_folder
 from .token_batches import token_batches
 from .unit_rows import unit_rows
@@ -299,12 +300,10 @@ def _older_pooling_mode(pooling: Any) -> str | None:
 def _load(model: str, device: str, trust_remote_code: bool) -> tuple[Any, Path]:
     """The model and the folder that its files were read from, which was looked at first."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    import torch
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BadArguments(f"device {device!r}: this torch sees no CUDA device; use --device cpu")
+    check_device(device)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
     def from_folder(local: bool) -> tuple[Any, Path]:

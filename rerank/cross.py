@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import BadArguments, BadData
+from ..core.errors import BadData
 from ..core.hub import load_model
+from ..kernels.device import check_device
 from .model_files import model_folder, of_model
 from .pair_batches import pair_batches
 from .pair_tokens import PairTokens
@@ -129,8 +130,7 @@ def _load(model: str, device: str) -> Any:
     from sentence_transformers import CrossEncoder
     from transformers.utils import logging
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BadArguments(f"device {device!r}: this torch sees no CUDA device; use --device cpu")
+    check_device(device)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     loaded = load_model(
         "cross-encoder",

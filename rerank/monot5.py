@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import BadArguments, BadData, MissingResource
+from ..core.errors import BadData, MissingResource
 from ..core.hub import load_model
+from ..kernels.device import check_device
 from .model_files import model_folder, of_model
 from .pair_batches import pair_batches
 from .prompt_tokens import beginning, fitted
@@ -170,8 +171,7 @@ def _load(named: str, device: str, words: tuple[str, str]) -> _Loaded:
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
     from transformers.utils import logging
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BadArguments(f"device {device!r}: this torch sees no CUDA device; use --device cpu")
+    check_device(device)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
     def from_folder(local: bool) -> tuple[Any, Any]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.errors import BadArguments, BadData
+from ...core.errors import BadData
 from ...core.hub import load_model
+from ...kernels.device import check_device
 from ..model_files import fingerprint_of_model, model_folder
 
 if TYPE_CHECKING:
@@ -69,11 +70,9 @@ def load_language_model(
     BadArguments when the device is not there.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    import torch
     from transformers.utils import logging
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BadArguments(f"device {device!r}: this torch sees no CUDA device; use --device cpu")
+    check_device(device)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     return load_model(
         f"model of {kind}",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ...core.errors import BadArguments
 from ...core.protocols import Encoded, Encoder, EncoderCard, TokenVectors
+from ...kernels.device import check_device
 from ...kernels.packing import pack_lengths
 from ..unit_rows import unit_rows
 from .model_folder import write_folder
@@ -46,10 +46,7 @@ class RecurrentEncoder(Encoder):
         space: str,
         device: str = "cpu",
     ) -> None:
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise BadArguments(
-                f"device {device!r}: this torch sees no CUDA device; use --device cpu"
-            )
+        check_device(device)
         self.model: TextModel = model.to(device).eval()
         self.pieces = pieces
         self._device = torch.device(device)

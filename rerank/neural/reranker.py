@@ -7,8 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core.errors import BadArguments
 from ...core.fingerprints import of_value
+from ...kernels.device import check_device
 from .model_folder import load
 
 if TYPE_CHECKING:
@@ -43,12 +43,8 @@ class NeuralReranker:
     ) -> NeuralReranker:
         """From the folder that training wrote; ``pieces`` opens its tokenizer. Raises what
         ``model_folder.load`` raises; BadArguments when the device is not there."""
-        import torch
 
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise BadArguments(
-                f"device {device!r}: this torch sees no CUDA device; use --device cpu"
-            )
+        check_device(device)
         scorer = load(folder, pieces, device=device)
         return cls(scorer, name=f"{scorer.spec.model} ({Path(folder).name})", keep=keep)
 

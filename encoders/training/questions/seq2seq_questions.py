@@ -10,6 +10,7 @@ import numpy as np
 
 from ....core.errors import BadArguments, BadData
 from ....core.hub import load_model
+from ....kernels.device import check_device
 from ...model_files import model_folder
 from ...token_batches import token_batches
 
@@ -134,12 +135,10 @@ def _noise_seed(seed: int, passage: str, number: int) -> int:
 
 def _load(model: str, device: str) -> tuple[Any, Any]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    import torch
     from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
     from transformers.utils import logging
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BadArguments(f"device {device!r}: this torch sees no CUDA device; use --device cpu")
+    check_device(device)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     only = {"local_files_only": True, "trust_remote_code": False}
 
