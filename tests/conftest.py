@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 # Without a GPU Triton kernels are interpreted. This must be said before anything imports triton,
 # as other rooms' tests do through their libraries: half of it would already be compiled.
@@ -27,6 +28,16 @@ car train ship plane sun moon star sky rain snow wind fire earth stone gold iron
 book page word letter story song music dance play game work time year day night
 """.split()  # noqa: SIM905 - a hundred lines of one word each say less
 CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def own_log_as_found() -> Iterator[None]:
+    """A command run in this process sets the level of tamis's log; the next test finds none."""
+    ours = logging.getLogger("tamis")
+    level, handlers = ours.level, list(ours.handlers)
+    yield
+    ours.setLevel(level)
+    ours.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")
