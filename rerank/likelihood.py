@@ -59,7 +59,7 @@ class LikelihoodReranker:
     so a query without a token scores 0. What is too long loses the end of its passage; a query
     is cut only where it fills more than half of the room. Other company in a batch moves scores by
     1e-5 of their size at most. ``words``, ``stride`` and ``combine`` are those of ``Windows``.
-    BadArguments for a prompt without a place for the passage.
+    BadArguments for a prompt without a place for the passage, or half a room behind it.
     """
 
     pointwise = True
@@ -82,6 +82,7 @@ class LikelihoodReranker:
             raise BadArguments(f"prompt is {prompt!r}; expected {_PLACE} in it, once")
         self._windows = Windows(words, stride, combine)
         self._room = language.limit(_ROOM)
+        self._check_prompt()
         self._budget = _BUDGET[device.partition(":")[0]]
         self._start = self._first_token()
         self._keeps_logits = (
@@ -93,6 +94,16 @@ class LikelihoodReranker:
             from ..kernels.packed_linear.onednn import pack_linears
 
             pack_linears(language.network)
+
+    def _check_prompt(self) -> None:
+        """What follows the passage is never cut, and a query may take half of the room."""
+        after = self._prompt.partition(_PLACE)[2]
+        own = self._language.tokenizer(after, add_special_tokens=False, verbose=False)["input_ids"]
+        if len(own) >= self._room // 2:
+            raise BadArguments(
+                f"prompt goes on for {len(own)} tokens after {_PLACE}, of {self._room} that the "
+                f"model reads: shorten that to fewer than {self._room // 2}"
+            )
 
     @property
     def fingerprint(self) -> str:

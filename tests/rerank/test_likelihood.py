@@ -148,6 +148,8 @@ def test_by_name_with_a_model_and_never_without(tiny_t5: Path) -> None:
         tamis.reranker("likelihood")
     with pytest.raises(BadArguments, match=r"expected \{passage\} in it, once"):
         tamis.reranker("likelihood", model=str(tiny_t5), prompt="Document:")
+    with pytest.raises(BadArguments, match=r"goes on for \d+ tokens after \{passage\}"):
+        LikelihoodReranker(language=language(tiny_t5), prompt="{passage}" + " sea" * 300)
 
 
 def test_prompt_and_windows_make_another_fingerprint(tiny_t5: Path) -> None:
