@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tamis.core.qrels import read_qrels
 from tamis.encoders.quality.recurrent import SHIPPED, load_recurrent
 from tamis.eval.discrimination import area_under_roc
 from tamis.pipeline import demo
@@ -29,19 +30,37 @@ def test_it_is_what_its_name_loads() -> None:
 
 
 @pytest.fixture(scope="module")
-def labelled() -> tuple[np.ndarray, np.ndarray]:
-    """Scores of the demo collection's passages, duplicates apart, and which are good."""
+def labelled() -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Ids and scores of the demo collection's passages, duplicates apart, and which are good."""
     lines = (demo.COLLECTION / "corpus.jsonl").read_text("utf-8").splitlines()
     passages = {(found := json.loads(line))["_id"]: found for line in lines}
     with (demo.COLLECTION / "labels.tsv").open(encoding="utf-8") as file:
         kinds = {row["passage-id"]: row["kind"] for row in csv.DictReader(file, delimiter="\t")}
     ids = [id_ for id_ in passages if kinds[id_] != "duplicate"]
     texts = [f"{passages[i].get('title', '')} {passages[i]['text']}".strip() for i in ids]
-    return load_recurrent().score(texts), np.array([kinds[id_] == "good" for id_ in ids])
+    return ids, load_recurrent().score(texts), np.array([kinds[id_] == "good" for id_ in ids])
 
 
-def test_it_tells_junk_from_passages(labelled: tuple[np.ndarray, np.ndarray]) -> None:
-    assert area_under_roc(*labelled) >= 0.95
+def test_it_tells_junk_from_passages(labelled: tuple[list[str], np.ndarray, np.ndarray]) -> None:
+    _, scores, good = labelled
+    assert area_under_roc(scores, good) >= 0.95
+
+
+def test_no_best_answer_is_in_the_lowest_quarter(
+    labelled: tuple[list[str], np.ndarray, np.ndarray],
+) -> None:
+    ids, scores, _ = labelled
+    judged = [read_qrels(demo.COLLECTION / "qrels" / f"{split}.tsv") for split in ("dev", "test")]
+    best = {
+        id_
+        for found in judged
+        for own in found.judgments.values()
+        for id_, grade in own.items()
+        if grade == 3
+    }
+    lowest = {ids[row] for row in np.argsort(scores)[: len(ids) // 4]}
+    assert len(best & set(ids)) > 100
+    assert not best & lowest
 
 
 def test_an_opening_is_worth_more_than_what_follows() -> None:
