@@ -51,21 +51,22 @@ def sample_questions(hot: PassageTable, cold: PassageTable) -> tuple[Int64Array,
 
 def thresholds_by_share(
     found: Mapping[str, Sequence[Ranking]],
+    below: Mapping[str, Float64Array],
     answered: Mapping[str, NDArray[np.bool_]],
     source: str,
 ) -> dict[str, dict[str, Any]]:
     """By mode, for the manifest: the threshold below which 30 % of these questions lie.
 
-    ``found`` maps the names of one stage, or of two, to their hot answers to the same questions;
-    ``answered`` says to which of them the stage gives the passage they were made from first, of
-    both tiers. Only those count: what its own passage does not answer is no question that somebody
+    ``found`` maps the names of one stage, or of two, to their hot answers to the same questions,
+    ``below`` to what the cold tier's best score is thought to be; ``answered`` says to which of
+    them the stage gives the passage they were made from first, of both tiers. Only those count: what its own passage does not answer is no question that somebody
     would ask. On three collections' development queries, thresholds from all questions sent 2 to
     20 % of real queries cold, 10 on average over modes; those from answered ones 4 to 46, and 22.
     """
     rules = {}
     alone = {mode_of([name]): {name: rankings} for name, rankings in found.items()}
     for mode, answers in {**alone, mode_of(found): found}.items():
-        sure = sureness(answers)
+        sure = sureness(answers, below)
         good = np.all([answered[name] for name in answers], axis=0)
         sure = sure[good] if good.sum() >= FEWEST else sure
         rules[mode] = rule(mode, sure, int(BUDGET * len(sure)), source)

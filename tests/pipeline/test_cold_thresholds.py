@@ -71,13 +71,14 @@ def test_only_questions_that_their_passage_answers_count() -> None:
     scores = np.arange(80, dtype=np.float32) + 1
     found = [Ranking(Query(str(n), "?"), np.array([0]), scores[n : n + 1]) for n in range(80)]
     upper = scores > 40
-    [dense] = thresholds_by_share({"dense": found}, {"dense": upper}, "made").values()
-    assert (dense["queries"], dense["share"], dense["threshold"]) == (40, 0.3, 52.5)
+    below = {"dense": np.full(80, 2.0), "lexical": np.ones(80)}
+    [dense] = thresholds_by_share({"dense": found}, below, {"dense": upper}, "made").values()
+    assert (dense["queries"], dense["share"], dense["threshold"]) == (40, 0.3, 50.5)
     few = scores > 60  # 20 are too few to say anything
-    [dense] = thresholds_by_share({"dense": found}, {"dense": few}, "made").values()
-    assert (dense["queries"], dense["threshold"]) == (80, 24.5)
+    [dense] = thresholds_by_share({"dense": found}, below, {"dense": few}, "made").values()
+    assert (dense["queries"], dense["threshold"]) == (80, 22.5)
     both = thresholds_by_share(
-        {"dense": found, "lexical": found}, {"dense": upper, "lexical": scores < 81}, "made"
+        {"dense": found, "lexical": found}, below, {"dense": upper, "lexical": scores < 81}, "made"
     )
     assert {mode: each["queries"] for mode, each in both.items()} == {
         "dense": 40,
