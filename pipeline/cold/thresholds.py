@@ -59,7 +59,8 @@ def thresholds_by_share(
 
     ``found`` maps the names of one stage, or of two, to their hot answers to the same questions,
     ``below`` to what the cold tier's best score is thought to be; ``answered`` says to which of
-    them the stage gives the passage they were made from first, of both tiers. Only those count: what its own passage does not answer is no question that somebody
+    them the stage gives the passage they were made from first, of both tiers. Only those count:
+    what its own passage does not answer is no question that somebody
     would ask. On three collections' development queries, thresholds from all questions sent 2 to
     20 % of real queries cold, 10 on average over modes; those from answered ones 4 to 46, and 22.
     """
