@@ -56,4 +56,5 @@ def sureness(
         hot, total = best["lexical"], best["lexical"] + below["lexical"]
         share = np.divide(hot, total, out=np.ones(len(hot)), where=total > 0)
         signals.append(share if "dense" not in best else LEXICAL_WEIGHT * share)
-    return np.sum(signals, axis=0, dtype=np.float64)
+    sure: Float64Array = np.sum(signals, axis=0, dtype=np.float64)
+    return sure
