@@ -6,8 +6,6 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...core.durable import no_room
 from ...index.building.cold_sketch import write_term_sketch, write_vector_sketch
 from ...index.building.shards import VectorShards
@@ -18,7 +16,6 @@ from ...index.lexical import LexicalSettings, open_lexical
 from ...index.lexical.bm25s import Bm25sIndex
 from ...index.passages import NAME as PASSAGES
 from ...index.passages import PassageTable
-from ...index.tiers import joined
 from ..index_parts import counts_of, index_vectors, records_of
 from ..retrievers import DenseRetriever, LexicalRetriever
 from .thresholds import sample_questions, thresholds_by_share
@@ -26,8 +23,6 @@ from .tier import LastQueries, best_below
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from ...core.manifest import Manifest
     from ...core.progress import Progress
@@ -134,33 +129,19 @@ class ColdBuild:
         queries: Encoder,
         progress: Progress,
     ) -> dict[str, Any]:
-        rows, questions = sample_questions(hot_table, self.table)
-        answered: dict[str, NDArray[np.bool_]] = {}
+        questions = sample_questions(hot_table, self.table)
+        draft = self._place.draft
+        asking = LastQueries(queries)
         with progress.stage("cold threshold", len(questions)) as advance:
-            asking = LastQueries(queries)
-            upper = _stages(self._place.draft, hot_table, asking, lexical)
-            lower = _stages(self.folder, self.table, asking, lexical)
-            found = {stage.name: stage.retrieve(questions) for stage in upper}
-            for stage in lower:
-                best = zip(found[stage.name], stage.retrieve(questions), strict=True)
-                first = [joined(above, below, len(hot_table), 1).rows for above, below in best]
-                answered[stage.name] = np.array(
-                    [row in own for own, row in zip(first, rows.tolist(), strict=True)], np.bool_
-                )
-            sketch = ColdSketch(lambda name: self._place.draft / name)
-            thought = best_below(sketch, upper, questions)
+            dense = DenseIndex.open(draft / INDEX)
+            stages: list[FirstStage] = [DenseRetriever(dense, asking, hot_table, 1)]
+            if lexical is not None:
+                words = open_lexical(lexical, draft / LEXICAL)
+                stages.append(LexicalRetriever(words, hot_table, 1))
+            found = {stage.name: stage.retrieve(questions) for stage in stages}
+            sketch = ColdSketch(lambda name: draft / name)
+            below = best_below(sketch, stages, questions)
+            if lexical is not None:
+                words.close()
             advance(len(questions))
-        return thresholds_by_share(found, thought, answered, SOURCE)
-
-
-def _stages(
-    folder: Path,
-    table: PassageTable,
-    queries: Encoder,
-    lexical: LexicalSettings | None,
-) -> list[FirstStage]:
-    """The stages of one tier in the making, one deep."""
-    stages: list[FirstStage] = [DenseRetriever(DenseIndex.open(folder / INDEX), queries, table, 1)]
-    if lexical is not None:
-        stages.append(LexicalRetriever(open_lexical(lexical, folder / LEXICAL), table, 1))
-    return stages
+        return thresholds_by_share(found, below, SOURCE)
