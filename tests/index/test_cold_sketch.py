@@ -130,7 +130,7 @@ VOCABULARY = ["ape", "bee", "cow", "dew", "elk"]
 SENTENCES = st.lists(st.sampled_from([*VOCABULARY, "apes", "the"]), max_size=6).map(" ".join)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     hot=st.lists(SENTENCES, min_size=1, max_size=5),
     cold=st.lists(SENTENCES, min_size=1, max_size=5),

@@ -154,6 +154,13 @@ def test_a_sketch_of_another_tier_is_told(built: Path, corpus: Path) -> None:
     assert told == [("sketch: rows disagree", "8 vectors, the cold tier has 10")]
 
 
+def test_an_index_with_a_damaged_manifest_is_replaced(built: Path, corpus: Path) -> None:
+    (built / "tamis.json").write_text("{}", "utf-8")
+    how: dict[str, Any] = {"quality": "length", "keep": 0.75, "cold": True, "overwrite": True}
+    tamis.build(corpus, built, encoder="hashing", **how)
+    assert check_index(built).ok
+
+
 def test_an_older_index_is_told_to_be_built_again(old: Path, corpus: Path) -> None:
     assert check_index(old).ok
     for mode in MODES:
