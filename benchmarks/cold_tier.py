@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 QUICK = "{collections} --only wikiqa-passage --split dev --keep 0.75 --encoder tamis-tiny"
 
 RESAMPLES = 10_000
-BAR = 0.99
 MODES = ("dense", "lexical", "hybrid")
 WHENS = ("never", "auto", "always")
 GRADES = {"msmarco-dl19-pool": 2}
@@ -121,9 +120,15 @@ class Line:
 
     def to_json(self) -> dict[str, Any]:
         values = {"ours": float(self.tiered.mean()), "peer": float(self.whole.mean())}
-        told = {"hot": self.ratio(self.hot), "at_random": self.at_random}
-        about = {"system": self.system, "went_cold": float(self.cold.mean()), **told}
-        return {**about, "ratio": self.ratio(self.tiered), **values, "unit": "R@100", "bar": BAR}
+        told = {"cold": self.cold.mean(), "hot": self.ratio(self.hot), "random": self.at_random}
+        about = {name: round(float(share), 4) for name, share in told.items()}
+        return {
+            "system": self.system,
+            **about,
+            "ratio": self.ratio(self.tiered),
+            **values,
+            "unit": "R@100",
+        }
 
 
 def measured(index: Index, mode: Any, collection: Collection, system: str, source: str) -> Line:
