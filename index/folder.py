@@ -11,6 +11,8 @@ import numpy as np
 from ..core.errors import BadArguments, CorruptFile, Mismatch, MissingResource, TamisError
 from ..core.manifest import NAME as MANIFEST
 from ..core.manifest import Manifest, read_manifest
+from .cold_sketch import VECTORS as SKETCH_VECTORS
+from .cold_sketch import ColdSketch
 from .dense import DenseIndex
 from .lexical import LexicalSettings, open_lexical
 from .passages import DOCID, DocidFile, PassageTable
@@ -130,6 +132,14 @@ class IndexFolder:
                 f"{self.manifest.cold['passages']:,}: rebuild the index"
             )
         return cold
+
+    @cached_property
+    def sketch(self) -> ColdSketch | None:
+        """What this tier knows of the cold one; None where there is none, or an older tamis built
+        it. Each part is verified when it is first asked."""
+        if self.manifest is None or SKETCH_VECTORS not in self._files:
+            return None
+        return ColdSketch(self._files.whole)
 
     @cached_property
     def passages(self) -> Passages:

@@ -14,7 +14,7 @@ from ..core.stage_times import StageTime, shared
 from ..core.stopwatch import Stopwatch
 from ..core.topk import best_first
 from .candidates import candidates
-from .cold.tier import cold_name, remembering
+from .cold.tier import SKETCH_STAGE, cold_name, remembering
 from .fusion import fuse
 from .stage_outputs import code_version
 
@@ -115,7 +115,8 @@ class Batch:
             for name, rankings in whole.items()
         }
         for name, seconds in clock.seconds.items():
-            self._add(name, shared(seconds, came.get(name, none), unsure))
+            ran = None if name == SKETCH_STAGE else unsure
+            self._add(name, shared(seconds, came.get(name, none), ran))
         return whole
 
     def _retrieved(self, retriever: FirstStage) -> list[Ranking]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..core.errors import TamisError
+from ..index.cold_sketch import SKETCH
 from ..index.folder import COLD, LEXICAL, IndexFolder
 from ..index.passages import DOCID
 from .reporting import Finding, Report
@@ -90,12 +91,27 @@ def _cold_misfits(folder: IndexFolder, report: Report) -> list[Finding]:
         Finding(f"{COLD}: {each.kind}", each.count, each.message, each.places)
         for each in _misfits(cold)
     ]
+    found += _sketch_misfits(folder, cold)
     if not found:
         tiers = [(each.path / DOCID).read_text("utf-8").splitlines() for each in (folder, cold)]
         both = set(tiers[0]) & set(tiers[1])
         if both:
             found.append(Finding("duplicate id", len(both), "in both tiers"))
     return found
+
+
+def _sketch_misfits(folder: IndexFolder, cold: IndexFolder) -> list[Finding]:
+    """Whether what the hot tier knows of the cold one is of as many passages."""
+    if folder.sketch is None:
+        return []
+    try:
+        known = len(folder.sketch.vectors)
+    except TamisError as failure:
+        return [_finding(SKETCH, failure)]
+    if known == len(cold):
+        return []
+    told = f"{known:,} vectors, the cold tier has {len(cold):,}"
+    return [Finding(f"{SKETCH}: rows disagree", 1, told)]
 
 
 def _strangers(path: Path, known: set[str]) -> list[Finding]:

@@ -138,7 +138,7 @@ class Workplace:
         try:
             known = set(read_manifest(self.goal).files)
         except BadData:
-            known = {"index", "docid", "passages.arrow", "encoder/", "cold/"}
+            known = {"index", "docid", "passages.arrow", "encoder/", "cold/", "sketch/"}
             known |= {"quality.npy", "quality.corpus.npy", "corpus_row.npy"}
             known |= {"near_duplicates.npy", "words.arrow", "tokens/"}
         folders = {"lexical", *(name.partition("/")[0] for name in known if "/" in name)}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from ...core.records import Query
+    from ...core.records import Float32Array, Float64Array, Query
     from .settings import LexicalSettings
 
 
@@ -118,14 +118,38 @@ class Bm25sIndex:
 
     def retrieve(self, queries: Sequence[Query], k: int) -> list[Ranking]:
         check_depth(k)
+        return [
+            Ranking(query, *top_k(self._model.get_scores_from_ids(ids), k))
+            for query, ids in zip(queries, self._tokens(queries), strict=True)
+        ]
+
+    def highest(self) -> Float32Array:
+        """[vocabulary]: the highest score that any passage gets from each token alone; 0 from one
+        that no passage holds."""
+        scores, starts = self._model.scores["data"], self._model.scores["indptr"]
+        highest = np.zeros(len(starts) - 1, np.float32)
+        held = np.flatnonzero(starts[1:] > starts[:-1])
+        if len(held):
+            highest[held] = np.maximum.reduceat(scores, starts[:-1][held])
+        return highest
+
+    def bounds(self, queries: Sequence[Query], highest: Float32Array) -> Float64Array:
+        """[queries]: what no passage of another index can score above, to the rounding of a sum.
+
+        ``highest`` is that index's, with the vocabulary of this one.
+        """
+        sums = [highest[ids].sum(dtype=np.float64) if ids else 0.0 for ids in self._tokens(queries)]
+        return np.array(sums, np.float64)
+
+    def _tokens(self, queries: Sequence[Query]) -> Iterator[list[int]]:
+        """The numbers of each query's tokens, without those that the vocabulary lacks."""
         words = tokenizer(self._settings.stopwords, self._settings.stemmer)
         words.stem_to_sid = self._model.vocab_dict
         texts = (query.text for query in queries)
-        known = words.streaming_tokenize(texts, update_vocab=False, allow_empty=False)
-        return [
-            Ranking(query, *top_k(self._model.get_scores_from_ids(ids), k))
-            for query, ids in zip(queries, known, strict=True)
-        ]
+        known: Iterator[list[int]] = words.streaming_tokenize(
+            texts, update_vocab=False, allow_empty=False
+        )
+        return known
 
     def close(self) -> None:
         self._model = None

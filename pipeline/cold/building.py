@@ -6,34 +6,32 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...core.durable import no_room
+from ...index.building.cold_sketch import write_term_sketch, write_vector_sketch
 from ...index.building.shards import VectorShards
+from ...index.cold_sketch import TERMS, VECTORS, ColdSketch
 from ...index.dense import DenseIndex
 from ...index.folder import COLD, ENCODER, INDEX, LEXICAL
 from ...index.lexical import LexicalSettings, open_lexical
+from ...index.lexical.bm25s import Bm25sIndex
 from ...index.passages import NAME as PASSAGES
 from ...index.passages import PassageTable
-from ...index.tiers import joined
 from ..index_parts import counts_of, index_vectors, records_of
 from ..retrievers import DenseRetriever, LexicalRetriever
 from .thresholds import sample_questions, thresholds_by_share
-from .tier import LastQueries
+from .tier import LastQueries, best_below
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from ...core.manifest import Manifest
     from ...core.progress import Progress
     from ...core.protocols import Encoder
-    from ...core.records import Query, Ranking
     from ...index.building.vectors_to_faiss import AnnReport
     from ...index.building.workplace import Workplace
     from ...index.recipes import AnnRecipe
     from ..pruning import Pruned
+    from ..retrievers import FirstStage
 
 SOURCE = "questions by templates"
 """Where thresholds come from until somebody tunes them."""
@@ -69,7 +67,8 @@ class ColdBuild:
     def add_vectors(
         self, encoder: Encoder, shard_rows: int, device: str, progress: Progress
     ) -> None:
-        """Encode what is missing, and write the FAISS file; killed, it resumes shard by shard."""
+        """Encode what is missing, and write the FAISS file and, for the hot tier, the sketch of it;
+        killed, it resumes shard by shard."""
         tokens = self._pruned.tokens_for(encoder, cold=True)
         shards = VectorShards(
             self._place.cold_vectors, encoder, len(self.table), shard_rows, tokens
@@ -84,13 +83,19 @@ class ColdBuild:
             self._recipe, shards, encoder.card.dim, self.folder, device, progress, "index cold"
         )
         self._shards = shards
+        sketch = self._place.draft / VECTORS
+        sketch.parent.mkdir()
+        with progress.stage("sketch cold", len(shards)) as advance:
+            write_vector_sketch(shards.blocks, len(shards), encoder.card.dim, sketch)
+            advance(len(shards))
 
     def described(
         self, hot: Manifest, hot_table: PassageTable, queries: Encoder, progress: Progress
     ) -> Manifest:
         """Write the tier's manifest, its last file; the index's own, which then speaks of it.
 
-        Thresholds are learned here from questions to a sample of all passages.
+        The sketch of its words is made here, and thresholds are learned from questions to a sample
+        of all passages.
         """
         assert self._shards is not None, "its vectors come first"
         assert self._report is not None, "its vectors come first"
@@ -108,43 +113,35 @@ class ColdBuild:
             pruning=None,
             tokens=None,
         ).write(self.folder)
-        thresholds = self._thresholds(hot, hot_table, queries, progress)
+        lexical = None if hot.lexical is None else LexicalSettings.from_json(hot.lexical)
+        if lexical is not None:
+            words = open_lexical(lexical, self.folder / LEXICAL)
+            assert isinstance(words, Bm25sIndex), "no other engine has tiers"
+            write_term_sketch(words.highest(), self._place.draft / TERMS)
+            words.close()
+        thresholds = self._thresholds(lexical, hot_table, queries, progress)
         return replace(hot, cold={"passages": len(self.table), "thresholds": thresholds})
 
     def _thresholds(
-        self, hot: Manifest, hot_table: PassageTable, queries: Encoder, progress: Progress
+        self,
+        lexical: LexicalSettings | None,
+        hot_table: PassageTable,
+        queries: Encoder,
+        progress: Progress,
     ) -> dict[str, Any]:
-        rows, questions = sample_questions(hot_table, self.table)
-        lexical = None if hot.lexical is None else LexicalSettings.from_json(hot.lexical)
-        found: dict[str, list[Ranking]] = {}
-        answered: dict[str, NDArray[np.bool_]] = {}
+        questions = sample_questions(hot_table, self.table)
+        draft = self._place.draft
         asking = LastQueries(queries)
         with progress.stage("cold threshold", len(questions)) as advance:
-            upper = _firsts(self._place.draft, hot_table, asking, lexical, questions)
-            lower = _firsts(self.folder, self.table, asking, lexical, questions)
-            for name, rankings in upper.items():
-                found[name] = rankings
-                best = zip(rankings, lower[name], strict=True)
-                first = [joined(above, below, len(hot_table), 1).rows for above, below in best]
-                answered[name] = np.array(
-                    [row in own for own, row in zip(first, rows.tolist(), strict=True)], np.bool_
-                )
+            dense = DenseIndex.open(draft / INDEX)
+            stages: list[FirstStage] = [DenseRetriever(dense, asking, hot_table, 1)]
+            if lexical is not None:
+                words = open_lexical(lexical, draft / LEXICAL)
+                stages.append(LexicalRetriever(words, hot_table, 1))
+            found = {stage.name: stage.retrieve(questions) for stage in stages}
+            sketch = ColdSketch(lambda name: draft / name)
+            below = best_below(sketch, stages, questions)
+            if lexical is not None:
+                words.close()
             advance(len(questions))
-        return thresholds_by_share(found, answered, SOURCE)
-
-
-def _firsts(
-    folder: Path,
-    table: PassageTable,
-    queries: Encoder,
-    lexical: LexicalSettings | None,
-    questions: list[Query],
-) -> dict[str, list[Ranking]]:
-    """By stage, the first answer of one tier in the making to each question."""
-    dense = DenseIndex.open(folder / INDEX)
-    found = {"dense": DenseRetriever(dense, queries, table, k=1).retrieve(questions)}
-    if lexical is not None:
-        opened = open_lexical(lexical, folder / LEXICAL)
-        found["lexical"] = LexicalRetriever(opened, table, k=1).retrieve(questions)
-        opened.close()
-    return found
+        return thresholds_by_share(found, below, SOURCE)

@@ -9,23 +9,29 @@ import numpy as np
 
 from ...core.errors import BadArguments, Mismatch
 from ...core.protocols import Encoder
+from ...index.lexical.bm25s import Bm25sIndex
 from ...index.tiers import TieredPassages, joined
 from ..retrievers import DenseRetriever, LexicalRetriever
 from .signals import SIGNALS, mode_of, sureness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
     from typing import Any
 
     from numpy.typing import NDArray
 
     from ...core.protocols import Encoded, EncoderCard, Role
-    from ...core.records import Float32Array, Int32Array, Query, Ranking
+    from ...core.records import Float32Array, Float64Array, Int32Array, Query, Ranking
     from ...core.stopwatch import Stopwatch
+    from ...index.cold_sketch import ColdSketch
     from ...index.folder import IndexFolder
     from ..retrievers import FirstStage
 
 WHEN = ("auto", "always", "never")
+
+SKETCH_STAGE = "cold sketch"
+"""What the time is called that telling unsure queries takes; every query spends it."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +39,14 @@ class ColdTier:
     """What lies below the hot stages of a search; nothing of it is loaded before it is asked.
 
     ``thresholds`` are the manifest's, by mode: a query goes cold, in all its stages, where its
-    sureness is not above the threshold. None: every query does.
+    sureness is not above the threshold. None: every query does. ``sketch`` is what the hot tier
+    knows of this one, by which it is told how sure an answer is.
     """
 
     folder: IndexFolder
     hot_rows: int
     thresholds: Mapping[str, Mapping[str, Any]] | None
+    sketch: ColdSketch | None = None
 
     @property
     def told(self) -> list[Any]:
@@ -62,6 +70,8 @@ class ColdTier:
                 f"the cold tier has no threshold for {mode} (known: {known}): set one with "
                 f"tamis tune-cold, or search it always or never"
             )
+        if self.thresholds is not None and self.sketch is None:
+            wrong.append(without_sketch(self.folder.path.parent))
         return wrong
 
     def completed(
@@ -73,7 +83,7 @@ class ColdTier:
     ) -> tuple[dict[str, list[Ranking]], NDArray[np.bool_]]:
         """The rankings of every stage, those of unsure queries joined with the cold tier's own;
         and which queries that were."""
-        unsure = self.unsure(found)
+        unsure = self.unsure(stages, found, queries, clock)
         places = np.flatnonzero(unsure).tolist()
         asked = [queries[place] for place in places]
         whole = {name: list(rankings) for name, rankings in found.items()}
@@ -85,12 +95,17 @@ class ColdTier:
                     whole[stage.name][place] = joined(hot, answer, self.hot_rows, stage.k)
         return whole, unsure
 
-    def unsure(self, found: Mapping[str, Sequence[Ranking]]) -> NDArray[np.bool_]:
+    def unsure(
+        self,
+        stages: Sequence[FirstStage],
+        found: Mapping[str, Sequence[Ranking]],
+        queries: Sequence[Query],
+        clock: Stopwatch,
+    ) -> NDArray[np.bool_]:
         """[queries]: whether the hot answers call for the cold tier. Mismatch for a threshold on
         another signal than this version computes."""
-        sure = sureness(found)
         if self.thresholds is None:
-            return np.ones(len(sure), np.bool_)
+            return np.ones(len(queries), np.bool_)
         mode = mode_of(found)
         rule = self.thresholds[mode]
         if rule["signal"] != SIGNALS[mode]:
@@ -99,7 +114,10 @@ class ColdTier:
                 f"this tamis compares {SIGNALS[mode]!r}: run tamis tune-cold again"
             )
         if rule["threshold"] is None:
-            return np.zeros(len(sure), np.bool_)
+            return np.zeros(len(queries), np.bool_)
+        assert self.sketch is not None, "its lack is a misfit"
+        with clock.stage(SKETCH_STAGE):
+            sure = sureness(found, best_below(self.sketch, stages, queries))
         unsure: NDArray[np.bool_] = sure <= rule["threshold"]
         return unsure
 
@@ -110,6 +128,30 @@ class ColdTier:
             return replace(stage, index=self.folder.dense, name=name)
         assert isinstance(stage, LexicalRetriever), "all others are misfits"
         return replace(stage, index=self.folder.lexical, name=name)
+
+
+def best_below(
+    sketch: ColdSketch, stages: Sequence[FirstStage], queries: Sequence[Query]
+) -> dict[str, Float64Array]:
+    """By stage [queries]: what the cold tier's best score is thought to be, from its sketch."""
+    found = {}
+    for stage in stages:
+        if isinstance(stage, DenseRetriever):
+            vectors = stage.encoder.encode_queries([query.text for query in queries])
+            found[stage.name] = sketch.best_products(vectors)
+        else:
+            assert isinstance(stage, LexicalRetriever), "all others are misfits"
+            assert isinstance(stage.index, Bm25sIndex), "no other engine has tiers"
+            found[stage.name] = stage.index.bounds(queries, sketch.terms)
+    return found
+
+
+def without_sketch(index: Path) -> str:
+    """What is said of an index that an older tamis built."""
+    return (
+        f"{index} holds no sketch of its cold tier, which says when to search it: build it again "
+        f"with --overwrite, or search the tier always or never"
+    )
 
 
 def cold_name(stage: str) -> str:
@@ -133,7 +175,7 @@ def cold_tier(folder: IndexFolder, when: str) -> ColdTier | None:
     assert folder.manifest is not None, "a foreign index has no cold tier"
     assert folder.manifest.cold is not None, "the case above"
     thresholds = None if when == "always" else folder.manifest.cold["thresholds"]
-    return ColdTier(folder.cold, len(folder), thresholds)
+    return ColdTier(folder.cold, len(folder), thresholds, folder.sketch)
 
 
 def remembering(

@@ -18,6 +18,7 @@ from ...eval.measures import parse_measure
 from ..opening import Mode, open_index
 from .signals import sureness
 from .thresholds import BUDGET, fewest, rule
+from .tier import best_below, remembering, without_sketch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ...core.progress import Progress
     from ...core.records import Float64Array, Judgments, Query
     from ..opening import Index
-    from ..retrievers import DenseRetriever, LexicalRetriever
 
 MEASURE = "R@100"
 DEPTH = 100
@@ -88,6 +88,8 @@ def tune_cold(
     manifest = index.folder.manifest
     if manifest is None or manifest.cold is None:
         raise BadArguments(f"{folder} has no cold tier: build it with --keep and --cold")
+    if index.folder.sketch is None:
+        raise BadArguments(without_sketch(index.folder.path))
     if target_recall is not None and qrels is None:
         raise BadArguments("a target needs judgments: name --qrels, or give --budget alone")
     share = budget if budget is not None else (BUDGET if target_recall is None else 1.0)
@@ -132,11 +134,15 @@ def _tuned(
 ) -> Bought:
     most = int(share * len(queries))
     with progress.stage(f"tune {mode}", len(queries)) as advance:
-        stages: list[DenseRetriever | LexicalRetriever] = [
-            *([index.dense(1)] if mode != "lexical" else []),
-            *([index.lexical(1)] if mode != "dense" else []),
-        ]
-        sure = sureness({stage.name: stage.retrieve(queries) for stage in stages})
+        stages = remembering(
+            [
+                *([index.dense(1)] if mode != "lexical" else []),
+                *([index.lexical(1)] if mode != "dense" else []),
+            ]
+        )
+        found = {stage.name: stage.retrieve(queries) for stage in stages}
+        assert index.folder.sketch is not None, "tune_cold asks"
+        sure = sureness(found, best_below(index.folder.sketch, stages, queries))
         if judged is None:
             advance(len(queries))
             return Bought(mode, rule(mode, sure, most, source))
@@ -145,14 +151,14 @@ def _tuned(
         advance(len(queries))
     if target is not None:
         most = fewest(sure, hot, whole, target, most)
-    found = rule(mode, sure, most, source)
+    chosen = rule(mode, sure, most, source)
     unsure = np.zeros(len(sure), np.bool_)
-    if found["threshold"] is not None:
-        unsure = sure <= found["threshold"]
+    if chosen["threshold"] is not None:
+        unsure = sure <= chosen["threshold"]
     values = np.stack([hot, np.where(unsure, whole, hot), whole])
     means = [float(mean) for mean in values.mean(axis=1)]
     bounds = bootstrap_intervals(values)
-    return Bought(mode, found, *zip(means, bounds, strict=True))
+    return Bought(mode, chosen, *zip(means, bounds, strict=True))
 
 
 def _values(

@@ -124,8 +124,12 @@ def _cold(described: dict[str, Any]) -> list[tuple[str, str]]:
     cold = described.get("cold")
     if cold is None:
         return []
-    size = sum(size for name, size in described["bytes"].items() if name.startswith("cold/"))
-    rows = [("cold tier", f"{cold['passages']:,} passages, {size / 1e6:,.1f} MB")]
+    own, sketch = (
+        sum(size for name, size in described["bytes"].items() if name.startswith(start)) / 1e6
+        for start in ("cold/", "sketch/")
+    )
+    told = f", its sketch in the hot tier {sketch:,.1f} MB" if sketch else ""
+    rows = [("cold tier", f"{cold['passages']:,} passages, {own:,.1f} MB{told}")]
     for mode in (mode.value for mode in Mode if mode.value in cold["thresholds"]):
         rule = cold["thresholds"][mode]
         when = "never" if rule["threshold"] is None else f"at {rule['threshold']:.4g} or below"

@@ -67,20 +67,16 @@ def test_a_target_is_a_share(target: float) -> None:
         fewest(one, one, one, target, 1)
 
 
-def test_only_questions_that_their_passage_answers_count() -> None:
+def test_a_share_of_the_questions_lies_below_by_the_difference_to_the_cold_tier() -> None:
     scores = np.arange(80, dtype=np.float32) + 1
     found = [Ranking(Query(str(n), "?"), np.array([0]), scores[n : n + 1]) for n in range(80)]
-    upper = scores > 40
-    [dense] = thresholds_by_share({"dense": found}, {"dense": upper}, "made").values()
-    assert (dense["queries"], dense["share"], dense["threshold"]) == (40, 0.3, 52.5)
-    few = scores > 60  # 20 are too few to say anything
-    [dense] = thresholds_by_share({"dense": found}, {"dense": few}, "made").values()
-    assert (dense["queries"], dense["threshold"]) == (80, 24.5)
-    both = thresholds_by_share(
-        {"dense": found, "lexical": found}, {"dense": upper, "lexical": scores < 81}, "made"
-    )
-    assert {mode: each["queries"] for mode, each in both.items()} == {
-        "dense": 40,
-        "lexical": 80,
-        "hybrid": 40,
+    below = {"dense": np.full(80, 2.0), "lexical": np.zeros(80)}
+    [dense] = thresholds_by_share({"dense": found}, below, "made").values()
+    assert (dense["queries"], dense["share"], dense["threshold"]) == (80, 0.3, 22.5)
+    both = thresholds_by_share({"dense": found, "lexical": found}, below, "made")
+    assert {mode: each["threshold"] for mode, each in both.items()} == {
+        "dense": 22.5,
+        "lexical": None,  # all are equally sure
+        "hybrid": 23,
     }
+    assert {each["source"] for each in both.values()} == {"made"}

@@ -16,7 +16,7 @@ from tamis.core.protocols import Encoded, Encoder, EncoderCard, QualityCard
 from tamis.core.records import Query, Ranking
 from tamis.pipeline.build import build
 from tamis.pipeline.cold.signals import SIGNALS, sureness
-from tamis.pipeline.cold.tier import LastQueries
+from tamis.pipeline.cold.tier import LastQueries, best_below
 from tamis.pipeline.fusion import fuse
 from tamis.pipeline.index_parts import records_of
 from tamis.pipeline.opening import open_index
@@ -262,7 +262,10 @@ class TestWhenItIsAsked:
         self, tiered: Index, mode: Mode, k: int
     ) -> None:
         stages = [getattr(tiered, name)(5) for name in MODES[:2] if mode in (name, "hybrid")]
-        sure = sureness({stage.name: stage.retrieve(QUERIES) for stage in stages})
+        sketch = tiered.folder.sketch
+        assert sketch is not None
+        found = {stage.name: stage.retrieve(QUERIES) for stage in stages}
+        sure = sureness(found, best_below(sketch, stages, QUERIES))
         assert len(set(sure.tolist())) > 4
         threshold = float(np.sort(sure)[4])
         with_thresholds(tiered.folder.path, **{mode: threshold})
@@ -271,9 +274,9 @@ class TestWhenItIsAsked:
         unsure = sure <= threshold
         assert run.cold is not None
         assert run.cold.tolist() == unsure.tolist()
-        found = asked(index, mode, "auto", k)
+        answers = asked(index, mode, "auto", k)
         never, always = (asked(index, mode, when, k) for when in ("never", "always"))
-        assert found == [always[n] if unsure[n] else never[n] for n in range(len(QUERIES))]
+        assert answers == [always[n] if unsure[n] else never[n] for n in range(len(QUERIES))]
 
     def test_no_threshold_is_never(self, tiered: Index) -> None:
         with_thresholds(tiered.folder.path, dense=None)
@@ -322,7 +325,7 @@ class TestWhenItIsAsked:
         assert manifest.cold is not None
         manifest.cold["thresholds"]["dense"]["signal"] = "moon phase"
         manifest.write(tiered.folder.path)
-        with pytest.raises(Mismatch, match=r"'moon phase'.*'best dense score'"):
+        with pytest.raises(Mismatch, match=r"'moon phase'.*'best dense score - "):
             open_index(tiered.folder.path, encoder=Hashed()).search("word1")
 
     def test_a_search_in_python(self, tiered: Index, whole: Index) -> None:
@@ -359,10 +362,13 @@ def test_sureness_by_hand() -> None:
         return Ranking(QUERIES[0], np.arange(len(found)), found)
 
     dense, lexical = [answer(0.5, 0.25), answer(0.75)], [answer(8, 4), answer()]
-    assert sureness({"dense": dense}).tolist() == [0.5, 0.75]
-    assert sureness({"lexical": lexical}).tolist() == [8, 0]
-    assert sureness({"dense": dense, "lexical": lexical}).tolist() == [4, 0]
-    assert sureness({"dense": []}).tolist() == []
+    below = {"dense": np.array([0.25, 1.0]), "lexical": np.array([24.0, 3.0])}
+    assert sureness({"dense": dense}, below).tolist() == [0.25, -0.25]
+    assert sureness({"lexical": lexical}, below).tolist() == [0.25, 0]
+    assert sureness({"dense": dense, "lexical": lexical}, below).tolist() == [0.375, -0.25]
+    none = {"lexical": np.array([0.0, 0.0])}
+    assert sureness({"lexical": lexical}, none).tolist() == [1, 1], "neither tier can score"
+    assert sureness({"dense": []}, {"dense": np.empty(0)}).tolist() == []
 
 
 class TestNothingTwice:
