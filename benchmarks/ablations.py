@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
 import shutil
 import tempfile
 import time
@@ -171,9 +172,10 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for name, each in results.items():
+        passages, short = (each.get(f"cosine {role}", math.nan) for role in ("passage", "query"))
         rows.append(
-            f"| {name} | {each['parameters'] / 1e6:.1f} | {each['cosine passage']:.3f} | "
-            f"{each.get('cosine query', float('nan')):.3f} | {100 * each['symmetric']:.1f} | "
+            f"| {name} | {each['parameters'] / 1e6:.1f} | {passages:.3f} | "
+            f"{short:.3f} | {100 * each['symmetric']:.1f} | "
             f"{100 * each['asymmetric']:.1f} | {each['seconds']} |"
         )
     return "\n".join(rows)
