@@ -1,4 +1,4 @@
-"""A small comparison that the tests of ``tamis compare SPEC.toml`` share."""
+"""A small comparison that the tests of ``tamis compare SPEC.toml`` share, and a corpus to prune."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 
 WORDS = "flea wine sieve river stone bread cloud salt iron leaf moon road fish ship".split()  # noqa: SIM905
 PASSAGES = 60
+
+
+@pytest.fixture(scope="module")
+def forty_passages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every fourth passage is the shortest: with length as quality, it is cut."""
+    texts = [f"word{row % 12} only{row}" + " more words" * bool(row % 4) for row in range(40)]
+    lines = [json.dumps({"id": f"p{row}", "text": text}) for row, text in enumerate(texts)]
+    path = tmp_path_factory.mktemp("corpus") / "c.jsonl"
+    path.write_text("\n".join(lines), "utf-8")
+    return path
 
 
 def write_collection(home: Path) -> Path:

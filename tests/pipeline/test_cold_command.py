@@ -25,16 +25,6 @@ ROWS = 40
 MODES = ("dense", "lexical", "hybrid")
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every fourth passage is the shortest: with length as quality, it is cut."""
-    texts = [f"word{row % 12} only{row}" + " more words" * bool(row % 4) for row in range(ROWS)]
-    lines = [json.dumps({"id": f"p{row}", "text": text}) for row, text in enumerate(texts)]
-    path = tmp_path_factory.mktemp("corpus") / "c.jsonl"
-    path.write_text("\n".join(lines), "utf-8")
-    return path
-
-
 def run(*words: object) -> Any:
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 0, done.output
@@ -42,10 +32,10 @@ def run(*words: object) -> Any:
 
 
 @pytest.fixture(scope="module")
-def untouched(corpus: Path) -> Path:
-    index = corpus.with_name("i")
+def untouched(forty_passages: Path) -> Path:
+    index = forty_passages.with_name("i")
     chosen = ["--encoder", "hashing", "--quality", "length", "--keep", "0.75", "--cold"]
-    run("build", corpus, "-o", index, *chosen)
+    run("build", forty_passages, "-o", index, *chosen)
     return index
 
 
@@ -56,9 +46,9 @@ def built(untouched: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(corpus: Path) -> Path:
-    index = corpus.with_name("whole")
-    run("build", corpus, "-o", index, "--encoder", "hashing")
+def whole(forty_passages: Path) -> Path:
+    index = forty_passages.with_name("whole")
+    run("build", forty_passages, "-o", index, "--encoder", "hashing")
     return index
 
 

@@ -31,19 +31,9 @@ QUERIES = [Query(f"q{row}", f"only{row} word{row % 12}") for row in range(0, ROW
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every fourth passage is the shortest: with length as quality, it is cut."""
-    texts = [f"word{row % 12} only{row}" + " more words" * bool(row % 4) for row in range(ROWS)]
-    lines = [json.dumps({"id": f"p{row}", "text": text}) for row, text in enumerate(texts)]
-    path = tmp_path_factory.mktemp("corpus") / "c.jsonl"
-    path.write_text("\n".join(lines), "utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def untouched(corpus: Path) -> Path:
-    folder = corpus.with_name("i")
-    tamis.build(corpus, folder, encoder="hashing", quality="length", keep=0.75, cold=True)
+def untouched(forty_passages: Path) -> Path:
+    folder = forty_passages.with_name("i")
+    tamis.build(forty_passages, folder, encoder="hashing", quality="length", keep=0.75, cold=True)
     return folder
 
 
@@ -144,9 +134,9 @@ def test_a_flipped_byte_is_found_and_answers_nothing(built: Path, name: str) -> 
         answers(built, mode, "always")
 
 
-def test_a_sketch_of_another_tier_is_told(built: Path, corpus: Path) -> None:
-    other = corpus.with_name("other")
-    tamis.build(corpus, other, encoder="hashing", quality="length", keep=0.8, cold=True)
+def test_a_sketch_of_another_tier_is_told(built: Path, forty_passages: Path) -> None:
+    other = forty_passages.with_name("other")
+    tamis.build(forty_passages, other, encoder="hashing", quality="length", keep=0.8, cold=True)
     shutil.copy(other / VECTORS, built / VECTORS)
     files = {name: own for name, own in records_of(built).items() if name != "tamis.json"}
     replace(read_manifest(built), files=files).write(built)
@@ -154,14 +144,14 @@ def test_a_sketch_of_another_tier_is_told(built: Path, corpus: Path) -> None:
     assert told == [("sketch: rows disagree", "8 vectors, the cold tier has 10")]
 
 
-def test_an_index_with_a_damaged_manifest_is_replaced(built: Path, corpus: Path) -> None:
+def test_an_index_with_a_damaged_manifest_is_replaced(built: Path, forty_passages: Path) -> None:
     (built / "tamis.json").write_text("{}", "utf-8")
     how: dict[str, Any] = {"quality": "length", "keep": 0.75, "cold": True, "overwrite": True}
-    tamis.build(corpus, built, encoder="hashing", **how)
+    tamis.build(forty_passages, built, encoder="hashing", **how)
     assert check_index(built).ok
 
 
-def test_an_older_index_is_told_to_be_built_again(old: Path, corpus: Path) -> None:
+def test_an_older_index_is_told_to_be_built_again(old: Path, forty_passages: Path) -> None:
     assert check_index(old).ok
     for mode in MODES:
         with pytest.raises(BadArguments, match=r"no sketch of its cold tier.*with --overwrite"):
@@ -172,5 +162,5 @@ def test_an_older_index_is_told_to_be_built_again(old: Path, corpus: Path) -> No
     with pytest.raises(BadArguments, match="no sketch of its cold tier"):
         tune_cold(old, str(old.parent / "q.tsv"))
     how: dict[str, Any] = {"quality": "length", "keep": 0.75, "cold": True, "overwrite": True}
-    tamis.build(corpus, old, encoder="hashing", **how)
+    tamis.build(forty_passages, old, encoder="hashing", **how)
     answers(old, "hybrid")
