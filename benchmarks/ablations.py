@@ -40,7 +40,7 @@ from tamis.pipeline.training import teacher_cache
 if TYPE_CHECKING:
     import tamis
 
-RECIPE = Path(recipes.__file__).parent / "recipes" / "tamis-small.toml"
+RECIPE = Path(recipes.__file__).parent / "recipes" / "tamis-small-start.toml"
 WIKIPEDIA = 69_632  # sentences of each of its two files
 DEV = ("wikiqa-passage:dev", "cosqa:dev", "scifact:train")
 BASE = {

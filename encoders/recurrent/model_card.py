@@ -16,7 +16,7 @@ tags: [tamis, sentence-transformers, feature-extraction]
 
 # {name}
 
-A {title} encoder of passages and queries: text to {dim} float32 numbers of unit length, compared by
+A {title}. It encodes passages and queries: text to {dim} float32 numbers of unit length, compared by
 cosine. {trained}
 
 ## Use
