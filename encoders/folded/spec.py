@@ -60,7 +60,9 @@ class FoldedSpec:
 
     @property
     def title(self) -> str:
-        return f"folded minGRU, {self.layers} layers" if self.layers else "static"
+        if not self.layers:
+            return "static"
+        return f"folded minGRU, {self.layers} layer{'s' if self.layers > 1 else ''}"
 
     @property
     def pooling(self) -> str:

@@ -16,7 +16,7 @@ tags: [tamis, sentence-transformers, feature-extraction]
 
 # {name}
 
-A {title}. It encodes passages and queries: text to {dim} float32 numbers of unit length, compared by
+An encoder of passages and queries ({title}): text to {dim} float32 numbers of unit length, compared by
 cosine. {trained}
 
 ## Use
