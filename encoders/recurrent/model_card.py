@@ -16,8 +16,8 @@ tags: [tamis, sentence-transformers, feature-extraction]
 
 # {name}
 
-An encoder of passages and queries ({title}): text to {dim} float32 numbers of unit length, compared by
-cosine. {trained}
+An encoder of passages and queries ({title}): text to {dim} float32 numbers of unit length,
+compared by cosine. {trained}
 
 ## Use
 
