@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,16 @@ from safetensors import safe_open
 
 import tamis
 from tamis.encoders import shipped
+from tamis.encoders.folded.spec import FoldedSpec
 from tamis.encoders.minilm_numpy import DIM, SPACE
+from tamis.encoders.recurrent.kinds import read_spec as read_model
 from tamis.encoders.training import recipes
+from tamis.encoders.training.spec import read_spec, read_toml
+from tamis.encoders.training.texts import TextSource
 
 NAMES = ["tamis-small", "tamis-tiny"]
 FOLDER = Path(shipped.__file__).parent / "models"
+RECIPES = Path(recipes.__file__).parent / "recipes"
 PAIRS = [
     ("how long does a flea live?", "Most fleas die after two or three months."),
     ("why is the sky blue", "Air scatters short waves of sunlight more than long ones."),
@@ -67,6 +71,32 @@ def test_a_card_credits_the_teacher_and_the_sources(name: str) -> None:
         assert told in card
 
 
+@pytest.mark.parametrize(("layers", "title"), [(0, "static"), (1, "1 layer"), (3, "3 layers")])
+def test_a_title_counts_its_layers(layers: int, title: str) -> None:
+    spec = FoldedSpec(layers, width=384 if layers else 0, rank=384, dim=384, vocabulary=9)
+    assert spec.title.removeprefix("folded minGRU, ") == title
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_says_what_its_folder_holds(name: str) -> None:
+    card = (FOLDER / name / "README.md").read_text("utf-8")
+    assert f"passages and queries ({read_model(FOLDER / name).title}): text to 384" in card
+
+
+START = {"small-start": "", "small-words": "tamis-small-start", "small": "tamis-small-words"}
+
+
+@pytest.mark.parametrize(("recipe", "start"), [*START.items(), ("tiny", "")])
+def test_a_recipe_goes_on_from_what_the_data_folder_holds(
+    recipe: str, start: str, tmp_path: Path
+) -> None:
+    spec = read_spec(RECIPES / f"tamis-{recipe}.toml", tmp_path)
+    assert spec.model.start == start
+    assert spec.path(spec.model.start) == tmp_path / start
+    sources = spec.list_of(TextSource, "texts")
+    assert {Path(source.path).parent.name for source in sources} == {"queries", "text"}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_what_its_recipe_makes(name: str) -> None:
     asked = model_of(name)
@@ -79,8 +109,7 @@ def test_it_is_what_its_recipe_makes(name: str) -> None:
 
 
 def model_of(recipe: str) -> dict[str, Any]:
-    path = Path(recipes.__file__).parent / "recipes" / f"{recipe}.toml"
-    found: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))["model"]
+    found: dict[str, Any] = read_toml(RECIPES / f"{recipe}.toml")["model"]
     return found
 
 
